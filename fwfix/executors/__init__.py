@@ -1,0 +1,1 @@
+"""Run one script on one host before a deadline."""

@@ -1,0 +1,1 @@
+"""Throw-away hosts for the demo, the tests and the benchmarks."""

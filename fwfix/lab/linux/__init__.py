@@ -1,0 +1,1 @@
+"""Linux hosts in network namespaces."""

@@ -1,0 +1,1 @@
+"""The Windows twin: a WinRM host to test against."""

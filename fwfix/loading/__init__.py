@@ -1,0 +1,1 @@
+"""YAML and plan files in, values out; every error with file and line."""
