@@ -62,7 +62,13 @@ class LoadError(FwfixError):
     code = "load"
 
     def __init__(
-        self, message: str, *, path: Path | str | None = None, line: int | None = None, next: str = "", code: str | None = None  # noqa: A002
+        self,
+        message: str,
+        *,
+        path: Path | str | None = None,
+        line: int | None = None,
+        next: str = "",
+        code: str | None = None,  # noqa: A002
     ) -> None:
         where = "" if path is None else f"{path}:{line}: " if line is not None else f"{path}: "
         super().__init__(where + message, next=next, code=code)

@@ -1,0 +1,51 @@
+"""All hosts, policies and named windows of the loaded files."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+
+from fwfix.model.host import Host
+from fwfix.model.policy import Policy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowText:
+    """A maintenance window as the inventory writes it; `window.py` gives it a meaning."""
+
+    name: str
+    recurs: str
+    timezone: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalRule:
+    """How many people must have signed a plan."""
+
+    required: int = 0
+    allowed_signers: Path | None = None
+    author_may_approve: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inventory:
+    """What the inventory files say, merged.
+
+    Attributes:
+        hosts: by name, in the order of the files.
+        groups: names of hosts by group, in the order of the files.
+        digest: `sha256:` over the resolved content; two spellings of the same inventory agree.
+        sources: the files read.
+        template_dirs: the `templates/` folders beside the files.
+        blackouts: intervals or .ics paths as written.
+    """
+
+    hosts: Mapping[str, Host]
+    groups: Mapping[str, tuple[str, ...]]
+    policies: Mapping[str, Policy]
+    windows: Mapping[str, WindowText] = field(default_factory=lambda: MappingProxyType({}))
+    blackouts: tuple[str, ...] = ()
+    approvals: ApprovalRule = field(default_factory=ApprovalRule)
+    digest: str = ""
+    sources: tuple[Path, ...] = ()
+    template_dirs: tuple[Path, ...] = ()
