@@ -39,7 +39,7 @@ class FwfixError(Exception):
 
     code = "error"
 
-    def __init__(self, message: str, *, next: str = "", code: str | None = None) -> None:  # noqa: A002 - the word of the JSON
+    def __init__(self, message: str, *, next: str = "", code: str | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.next = next
@@ -68,7 +68,7 @@ class LoadError(FwfixError):
         path: Path | str | None = None,
         line: int | None = None,
         next: str = "",
-        code: str | None = None,  # noqa: A002
+        code: str | None = None,
     ) -> None:
         where = "" if path is None else f"{path}:{line}: " if line is not None else f"{path}: "
         super().__init__(where + message, next=next, code=code)
