@@ -1,0 +1,147 @@
+"""The seam for platforms: what to run on a host, and how to read what came back. No I/O."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol as Interface
+
+from fwfix.model.hazard import Hazard
+from fwfix.model.host import Host
+from fwfix.model.observation import Observation, RecordState
+from fwfix.model.plan import Change, HostPlan
+from fwfix.model.policy import Address, Family, Protection, Protocol, Service
+from fwfix.model.script import Invocation, Result, Script
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desired:
+    """What planning asks of a driver for one host."""
+
+    host: Host
+    run_id: str
+    protections: tuple[Protection, ...]
+    observation: Observation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """What a driver proposes for one host.
+
+    Attributes:
+        in_place: the run in force does already what is wanted; there is nothing to change.
+        problems: why it is not in place, in words for `verify`: what is missing, edited, not persistent, or in front of ours.
+        supersedes: the run that this one would replace; empty if none.
+        fingerprint: digest of what decided this draft and must still hold at apply (contract 6).
+        probe_addresses: where our rules can be tested from outside, one for each family at least where possible.
+    """
+
+    backend: str
+    in_place: bool
+    problems: tuple[str, ...]
+    supersedes: str
+    fingerprint: str
+    changes: tuple[Change, ...]
+    hazards: tuple[Hazard, ...]
+    scripts: Mapping[str, Script]
+    probe_addresses: tuple[Address, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stamp:
+    """Who does this run, for the host's own record."""
+
+    operator: str
+    controller: str
+    ticket: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a changing script said.
+
+    Attributes:
+        code: empty when `ok`; else one of the codes in docs/linux-hosts.md.
+        state: what the record's file says now; None where there is no record.
+        remaining: until the timer fires; None where none is pending.
+        holder: the run id that stands in the way (`locked`, `superseded`).
+        persistent: what was applied survives a reboot.
+        notes: warnings for people, such as lines that others had put into our chains.
+    """
+
+    ok: bool
+    code: str = ""
+    message: str = ""
+    state: RecordState | None = None
+    remaining: timedelta | None = None
+    holder: str = ""
+    persistent: bool = True
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counter:
+    """Packets that met one blocking or probe rule of ours.
+
+    Attributes:
+        source: of a temporary probe rule, the address that it counts; None for the rule that blocks everybody else.
+        published: it is the rule for the published container port.
+    """
+
+    source: Address | None
+    family: Family
+    protocol: Protocol
+    port: int
+    published: bool
+    packets: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """Whether our rules stand on a host as they should.
+
+    Attributes:
+        problems: what is missing, edited, or stands in front of our rules and could let a packet through.
+    """
+
+    problems: tuple[str, ...] = ()
+    counters: tuple[Counter, ...] = ()
+
+
+class Driver(Interface):
+    """Everything that depends on the platform."""
+
+    def observe(self, services: Sequence[Service]) -> Invocation:
+        """Return the read-only script that looks at a host; `services` are the ports of interest."""
+
+    def read_observation(self, result: Result) -> Observation:
+        """Read what `observe` answered.
+
+        Raises:
+            AnswerError: it is not an observation.
+            PrivilegeError: the script ran without the rights it needs.
+        """
+
+    def draft(self, desired: Desired) -> Draft:
+        """Say what would change on a host, with scripts and the platform's own hazards."""
+
+    def arm(self, plan: HostPlan, *, seconds: int, stamp: Stamp) -> Invocation:
+        """Return the script that gives the host its rollback and its timer, and reads the marker back."""
+
+    def apply(self, plan: HostPlan, *, probe_sources: Sequence[Address]) -> Invocation:
+        """Return the script that loads the rules; `probe_sources` get temporary counted rules."""
+
+    def confirm(self, plan: HostPlan) -> Invocation:
+        """Return the script that makes the rules persist and commits the run."""
+
+    def rollback(self, run_id: str) -> Invocation:
+        """Return the script that undoes a run by the host's own record; needs no plan."""
+
+    def read_answer(self, result: Result) -> Answer:
+        """Read what arm, apply, confirm or rollback answered.
+
+        Raises:
+            AnswerError: it is not an answer.
+        """
+
+    def judge(self, plan: HostPlan, run_id: str, observation: Observation) -> Judgement:
+        """Compare the rules of a run on a host with what the plan wants there, and read their counters."""
