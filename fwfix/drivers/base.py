@@ -29,10 +29,10 @@ class Draft:
 
     Attributes:
         in_place: the run in force does already what is wanted; there is nothing to change.
-        problems: why it is not in place, in words for `verify`: what is missing, edited, not persistent, or in front of ours.
+        problems: why it is not in place, for `verify`: what is missing, edited, not persistent, or in front.
         supersedes: the run that this one would replace; empty if none.
         fingerprint: digest of what decided this draft and must still hold at apply (contract 6).
-        probe_addresses: where our rules can be tested from outside, one for each family at least where possible.
+        probe_addresses: where our rules can be tested from outside, in each family where possible.
     """
 
     backend: str
@@ -83,7 +83,7 @@ class Counter:
     """Packets that met one blocking or probe rule of ours.
 
     Attributes:
-        source: of a temporary probe rule, the address that it counts; None for the rule that blocks everybody else.
+        source: the address that a temporary probe rule counts; None for the rule that blocks everybody.
         published: it is the rule for the published container port.
     """
 
