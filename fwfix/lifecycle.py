@@ -1,0 +1,287 @@
+"""The life of a host in a run as a pure state machine: every rule of safety stands here.
+
+    step = decide(state); event = <do it>; state = evolve(state, event)
+
+The rules, tested by a Hypothesis machine:
+
+* Nothing is loaded before the host said `armed`, and the marker of its timer was read back.
+* Nothing is confirmed before step 4 passed over a new connection.
+* `arm`, `apply` and `confirm` are each sent once. After a lost answer the host is asked what its file says.
+* The outcome is what the file on the host says, and `unknown` where the host does not say.
+"""
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import assert_never
+
+from fwfix.model.observation import RecordState
+from fwfix.model.outcome import Outcome
+from fwfix.model.plan import Reason
+
+# How long after its own deadline a silent host is still asked (contract 5).
+ASK_BEYOND_SECONDS = 60.0
+
+
+class Step(StrEnum):
+    """What to do next on a host."""
+
+    OBSERVE = "observe"
+    BASELINE = "baseline"
+    ARM = "arm"
+    APPLY = "apply"
+    VERIFY = "verify"
+    CONFIRM = "confirm"
+    REVERT = "revert"
+    ASK = "ask"
+    CHECK = "check"
+    DONE = "done"
+
+
+CHANGING = frozenset({Step.ARM, Step.APPLY, Step.CONFIRM})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """What is known about one host in one run.
+
+    Attributes:
+        sent: the changing steps that may have reached the host.
+        armed: the host said that its timer runs and is rehearsed.
+        verified: step 4 passed in this run, over a new connection.
+        reverts_at: when the host restores itself at the latest, by the controller's monotonic clock.
+        cause: why it is being reverted.
+        stopping: no new step but those that lead to a known state.
+    """
+
+    step: Step = Step.OBSERVE
+    sent: frozenset[Step] = frozenset()
+    armed: bool = False
+    verified: bool = False
+    reverts_at: float | None = None
+    cause: Reason | None = None
+    stopping: bool = False
+    outcome: Outcome | None = None
+    reason: Reason | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """OBSERVE or BASELINE passed: the host may go on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """OBSERVE or BASELINE showed that the host needs nothing, or must not be started."""
+
+    outcome: Outcome
+    reason: Reason | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """A changing script, or the host when asked, said what its file says.
+
+    Attributes:
+        state: None where there is no record of this run.
+        reverts_at: None where no timer is pending.
+    """
+
+    ok: bool
+    state: RecordState | None
+    reverts_at: float | None = None
+    reason: Reason | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unsent:
+    """The step did not reach the host: nothing happened."""
+
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lost:
+    """The step was sent and no whole answer came back."""
+
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verified:
+    """VERIFY ended; no reason means that everything of step 4 holds."""
+
+    reason: Reason | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """CHECK ended: what differs from before the run, if anything."""
+
+    reason: Reason | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stopped:
+    """The run was interrupted: bring the host to a known state."""
+
+    reason: Reason
+
+
+Event = Ready | Settled | Answered | Unsent | Lost | Verified | Checked | Stopped
+
+
+def decide(state: State, *, now: float) -> Step:
+    """Say what to do next; `now` is the controller's monotonic clock."""
+    past = state.reverts_at is not None and now >= state.reverts_at
+    if state.step in (Step.APPLY, Step.VERIFY, Step.CONFIRM) and past:
+        # The host's timer has fired or is about to: what counts now is what its file says.
+        return Step.ASK
+    return state.step
+
+
+def give_up(state: State, *, now: float) -> bool:
+    """Tell whether a silent host has been asked for long enough."""
+    return state.reverts_at is not None and now >= state.reverts_at + ASK_BEYOND_SECONDS
+
+
+def evolve(state: State, event: Event, *, now: float) -> State:
+    """Return the state after an event; a state that is done stays as it is."""
+    if state.outcome is not None:
+        return state
+    match event:
+        case Ready():
+            return _advance(state)
+        case Settled():
+            return _done(state, event.outcome, event.reason)
+        case Stopped():
+            return _stop(state, event)
+        case Unsent() | Lost():
+            return _silent(state, event, now=now)
+        case Verified():
+            return _verified(state, event)
+        case Checked():
+            return _done(state, Outcome.REVERTED, event.reason or state.cause)
+        case Answered():
+            return _answered(state, event, now=now)
+        case _:
+            assert_never(event)
+
+
+def announce(state: State, step: Step) -> State:
+    """Return the state in which a step is under way; call it before the step is sent.
+
+    Raises:
+        AssertionError: the step would break a rule of this module.
+    """
+    if step in CHANGING:
+        assert step not in state.sent, f"{step} is never sent twice"
+    if step is Step.APPLY:
+        assert state.armed, "nothing is loaded before the host is armed"
+    if step is Step.CONFIRM:
+        assert state.verified, "nothing is confirmed before it is verified"
+    return replace(state, step=step, sent=state.sent | ({step} & CHANGING))
+
+
+def _advance(state: State) -> State:
+    following = {Step.OBSERVE: Step.BASELINE, Step.BASELINE: Step.ARM}
+    return replace(state, step=following[state.step])
+
+
+def _done(state: State, outcome: Outcome, reason: Reason | None) -> State:
+    return replace(state, step=Step.DONE, outcome=outcome, reason=reason)
+
+
+def _revert(state: State, cause: Reason | None) -> State:
+    return replace(state, step=Step.REVERT, cause=state.cause or cause)
+
+
+def _stop(state: State, event: Stopped) -> State:
+    stopped = replace(state, stopping=True)
+    if not state.sent:
+        return _done(stopped, Outcome.SKIPPED, event.reason)
+    if state.step in (Step.APPLY, Step.VERIFY, Step.CONFIRM) and Step.CONFIRM not in state.sent:
+        return _revert(stopped, event.reason)
+    return stopped
+
+
+def _silent(state: State, event: Unsent | Lost, *, now: float) -> State:
+    match state.step:
+        case Step.OBSERVE | Step.BASELINE:
+            return _done(state, Outcome.FAILED, event.reason)
+        case Step.ARM if isinstance(event, Unsent):
+            return _done(state, Outcome.FAILED, event.reason)
+        case Step.ARM | Step.CONFIRM if isinstance(event, Lost):
+            return replace(state, step=Step.ASK, cause=event.reason)
+        case Step.APPLY | Step.VERIFY | Step.CONFIRM:
+            return _revert(state, event.reason)
+        case Step.CHECK:
+            # The file said `reverted`; that nobody could look again does not change it.
+            return _done(state, Outcome.REVERTED, state.cause)
+        case _:
+            if give_up(state, now=now):
+                return _done(state, Outcome.UNKNOWN, _joined(state.cause, event.reason))
+            return replace(state, step=Step.ASK, cause=state.cause or event.reason)
+
+
+def _verified(state: State, event: Verified) -> State:
+    if event.reason is not None:
+        return _revert(state, event.reason)
+    return replace(state, step=Step.CONFIRM, verified=True)
+
+
+def _answered(state: State, event: Answered, *, now: float) -> State:
+    known = replace(state, reverts_at=event.reverts_at if event.reverts_at is not None else state.reverts_at)
+    if state.step is Step.ARM and event.ok and event.state is RecordState.ARMED:
+        return replace(known, step=Step.APPLY, armed=True)
+    if state.step is Step.ARM:
+        # Refused: by another run's lock, or because this very plan was applied before. That record is not ours.
+        return _done(state, Outcome.FAILED, event.reason)
+    if state.step is Step.APPLY and event.ok and event.state is RecordState.ARMED:
+        return replace(known, step=Step.VERIFY)
+    return _by_file(known, event, now=now)
+
+
+def _by_file(state: State, event: Answered, *, now: float) -> State:
+    """Go on from what the file says, whichever step it was that told us."""
+    match event.state:
+        case None | RecordState.ARMING:
+            return _without_record(state, event)
+        case RecordState.ARMED:
+            return _revert(state, event.reason)
+        case RecordState.CONFIRMED:
+            if state.verified and Step.CONFIRM in state.sent and state.step is not Step.REVERT:
+                return _done(state, Outcome.APPLIED, None)
+            return _revert(state, event.reason)
+        case RecordState.REVERTING if give_up(state, now=now):
+            return _done(state, Outcome.UNKNOWN, _joined(state.cause, event.reason))
+        case RecordState.REVERTING:
+            return replace(
+                state,
+                step=Step.ASK if state.step is Step.REVERT else Step.REVERT,
+                cause=state.cause or event.reason,
+            )
+        case RecordState.REVERTED:
+            return replace(state, step=Step.CHECK, cause=state.cause or event.reason)
+        case _:
+            assert_never(event.state)
+
+
+def _without_record(state: State, event: Answered) -> State:
+    reason = event.reason or state.cause
+    if Step.APPLY not in state.sent:
+        # `arming` changed nothing, and its timer removes the record at its end.
+        return _done(state, Outcome.FAILED, reason)
+    return _done(state, Outcome.UNKNOWN, _joined(state.cause, event.reason) or _NO_RECORD)
+
+
+def _joined(first: Reason | None, second: Reason | None) -> Reason | None:
+    if first is None or second is None or first == second:
+        return first or second
+    return replace(first, message=f"{first.message}; then: {second.message}", next=second.next or first.next)
+
+
+_NO_RECORD = Reason(
+    code="no-record",
+    message="the record of this run is gone from the host",
+    next="look at /var/lib/fwfix on the host and run fwfix verify",
+)
