@@ -234,7 +234,7 @@ def _answered(state: State, event: Answered, *, now: float) -> State:
     if state.step is Step.ARM and event.ok and event.state is RecordState.ARMED:
         return replace(known, step=Step.APPLY, armed=True)
     if state.step is Step.ARM:
-        # Refused: by another run's lock, or because this very plan was applied before. That record is not ours.
+        # Refused by another run's lock, or this plan was applied here before: that record is not ours.
         return _done(state, Outcome.FAILED, event.reason)
     if state.step is Step.APPLY and event.ok and event.state is RecordState.ARMED:
         return replace(known, step=Step.VERIFY)
