@@ -5,11 +5,11 @@ import selectors
 import socket
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
-from fwfix.model.outcome import ProbeResult, Target
+from fwfix.model.outcome import ProbeResult, Reading, Target
 from fwfix.model.policy import Address, Protocol
 
 # C7: below a second IPv6 rejects and rate-limited ICMP are misread; all attempts must agree.
@@ -33,21 +33,6 @@ _MEANING = {
     errno.ENETUNREACH: ProbeResult.UNREACHABLE,
     errno.ECONNRESET: ProbeResult.CLOSED,
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
-    """What one target answered so far.
-
-    Attributes:
-        settled: waiting longer would not change it.
-    """
-
-    target: Target
-    result: ProbeResult
-    settled: bool
-    detail: str = ""
-    took_ms: int = 0
 
 
 def discover_datagram(port: int) -> bytes:

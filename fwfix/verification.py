@@ -6,10 +6,9 @@ from types import MappingProxyType
 
 from fwfix.drivers.base import Counter, Judgement
 from fwfix.model.observation import Listener
-from fwfix.model.outcome import Expectation, Probe, ProbeResult, Target
+from fwfix.model.outcome import Expectation, Probe, ProbeResult, Reading, Target
 from fwfix.model.plan import Reason
 from fwfix.model.policy import Address, Family, Protection, Protocol
-from fwfix.probes import Reading
 
 CONTROLLER = "controller"
 STRUCTURE = "structure"
@@ -189,7 +188,7 @@ def _still_open(probes: Sequence[Probe]) -> Reason | None:
     return Reason(
         code="still-open",
         message=f"{_ports(opened)} still answered with our rules in place",
-        next="something handles these packets before our rules: look at nat and other firewalls with fwfix doctor",
+        next="something handles these packets before our rules do: look at its nat table",
     )
 
 

@@ -58,6 +58,21 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What one target answered so far.
+
+    Attributes:
+        settled: waiting longer would not change it.
+    """
+
+    target: Target
+    result: ProbeResult
+    settled: bool
+    detail: str = ""
+    took_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
     """One tested target and the evidence that came with it."""
 
