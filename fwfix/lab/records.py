@@ -1,0 +1,211 @@
+"""What a lab made on this machine, written down before it is made, and the removal of it from that alone.
+
+Imports nothing but the standard library: the supervisor of a lab runs it too.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from fwfix.errors import LabError
+from fwfix.lab import syscalls
+
+NETNS = Path("/run/netns")
+_PRIVATE = ".lab"
+_PATIENCE = 15.0  # seconds for everything of a lab to end
+
+
+class Record:
+    """The list of what has to be removed, on disk before any of it exists.
+
+    Whoever adds something to a lab, the Windows twins for example, adds it here first (`add_netns`, `add_file`), or
+    at once where it has no name before it exists (`add_process`).
+    """
+
+    def __init__(self, directory: Path, content: dict[str, Any]) -> None:
+        self.directory = directory
+        self.content = content
+
+    @property
+    def private(self) -> Path:
+        """The lab's own folder inside the directory."""
+        return self.directory / _PRIVATE
+
+    @classmethod
+    def create(cls, directory: Path, *, lab_id: str, interface: str) -> "Record":
+        """Start the record of a lab in the directory, which is created where it is missing."""
+        made = not directory.exists()
+        directory.mkdir(parents=True, exist_ok=True)
+        try:
+            (directory / _PRIVATE).mkdir(mode=0o700)
+        except FileExistsError:
+            raise LabError(
+                f"There is a lab in {directory} already.",
+                next="Remove it (fwfix demo --clean) or take another directory.",
+            ) from None
+        content: dict[str, Any] = {
+            "schema": "fwfix.lab/1",
+            "id": lab_id,
+            "boot_id": _boot_id(),
+            "interface": interface,
+            "made_directory": made,
+            "netns": [],
+            "processes": [],
+            "files": [],
+        }
+        record = cls(directory, content)
+        record.save()
+        return record
+
+    @classmethod
+    def load(cls, directory: Path) -> "Record | None":
+        """Read the record of the lab in the directory, if there is one."""
+        try:
+            return cls(
+                directory, json.loads((directory / _PRIVATE / "record.json").read_text(encoding="utf-8"))
+            )
+        except FileNotFoundError:
+            return None
+
+    def save(self) -> None:
+        """Write the record so that it is whole at any moment."""
+        path = self.private / "record.json"
+        scratch = path.with_suffix(".new")
+        scratch.write_text(json.dumps(self.content), encoding="utf-8")
+        scratch.replace(path)
+
+    def add_netns(self, *names: str) -> None:
+        """Note names under /run/netns."""
+        self.content["netns"] += [name for name in names if name not in self.content["netns"]]
+        self.save()
+
+    def add_process(self, pid: int) -> None:
+        """Note a process in this machine's own PID namespace; it gets SIGTERM first when the lab ends."""
+        self.content["processes"].append([pid, _started(pid)])
+        self.save()
+
+    def add_file(self, *paths: Path) -> None:
+        """Note files."""
+        self.content["files"] += [str(path.absolute()) for path in paths]
+        self.save()
+
+
+@contextlib.contextmanager
+def machine_lock() -> Iterator[None]:
+    """Be the only lab that chooses names or makes and removes /run/netns."""
+    handle = os.open("/run", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def clean(directory: Path) -> None:
+    """Remove everything that the lab in the directory made, after a kill of its builder as well.
+
+    Works from the record alone. A directory without a lab is left as it is.
+
+    Raises:
+        LabError: something could not be removed; called again, this goes on.
+    """
+    record = Record.load(directory)
+    if record is None:
+        shutil.rmtree(directory / _PRIVATE, ignore_errors=True)
+        return
+    same_boot = record.content["boot_id"] == _boot_id()
+    if same_boot:
+        _end_processes([(int(pid), str(started)) for pid, started in record.content["processes"]])
+        _end_guests(record.content["netns"])
+        _remove_interface(record.content["interface"])
+    for name in record.content["netns"]:
+        remove_netns(name)
+    with machine_lock(), contextlib.suppress(OSError):
+        NETNS.rmdir()  # refused unless empty
+    for path in record.content["files"]:
+        Path(path).unlink(missing_ok=True)
+    shutil.rmtree(record.private)
+    if record.content["made_directory"]:
+        with contextlib.suppress(OSError):
+            directory.rmdir()
+
+
+def remove_netns(name: str) -> None:
+    """Remove a name from /run/netns; the namespace goes with its last user."""
+    path = NETNS / name
+    with contextlib.suppress(OSError):
+        syscalls.unmount(str(path))
+    path.unlink(missing_ok=True)
+
+
+def _boot_id() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+
+
+def _started(pid: int) -> str:
+    """Return when the process started, which together with the pid names it for good; empty when it is gone."""
+    try:
+        fields = (
+            Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        )
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+    return "" if fields[0] in "ZX" else fields[19]
+
+
+def _end_processes(processes: list[tuple[int, str]]) -> None:
+    alive = [item for item in processes if item[0] != os.getpid() and item[1]]
+    for number, patience in ((signal.SIGTERM, _PATIENCE), (signal.SIGKILL, _PATIENCE)):
+        for pid, started in alive:
+            if _started(pid) == started:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
+        deadline = time.monotonic() + patience
+        while alive and time.monotonic() < deadline:
+            alive = [item for item in alive if _started(item[0]) == item[1]]
+            time.sleep(0.005)
+    if alive:
+        raise LabError(f"Processes of the lab do not end: {[pid for pid, _ in alive]}.")
+
+
+def _end_guests(names: list[str]) -> None:
+    """End what still runs inside the hosts: in one of our network namespaces and not in our own PID namespace."""
+    inodes = set()
+    for name in names:
+        with contextlib.suppress(OSError):
+            inodes.add((NETNS / name).stat().st_ino)
+    deadline = time.monotonic() + _PATIENCE
+    while left := _guests(inodes):
+        if time.monotonic() > deadline:
+            raise LabError(f"Processes inside the lab's hosts do not end: {left}.")
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.005)
+
+
+def _guests(inodes: set[int]) -> list[int]:
+    ours = Path("/proc/self/ns/pid").stat().st_ino
+    found = []
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                spaces = Path(entry.path, "ns")
+                if (spaces / "net").stat().st_ino in inodes and (spaces / "pid").stat().st_ino != ours:
+                    found.append(int(entry.name))
+    return found
+
+
+def _remove_interface(name: str) -> None:
+    if Path("/sys/class/net", name).exists():
+        done = subprocess.run(["ip", "link", "del", name], capture_output=True, text=True, check=False)
+        if Path("/sys/class/net", name).exists():
+            raise LabError(f"The interface {name} cannot be removed: {done.stderr.strip()}")
