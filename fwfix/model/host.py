@@ -6,6 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
 
+from fwfix.model.names import LONGEST_HOST_NAME, check_address, check_name, check_user
 from fwfix.model.policy import Address, AllowEntry
 from fwfix.secrets import SecretRef
 
@@ -77,7 +78,13 @@ class WinrmSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
-    """One host with every value resolved: its own, else its groups', else the defaults'."""
+    """One host with every value resolved: its own, else its groups', else the defaults'.
+
+    Attributes:
+        window: the name of a window, or a window as written inline.
+        vantage: it may be asked to test ports of other hosts.
+        probe_addresses: further addresses of it to probe, such as those of the other family.
+    """
 
     name: str
     address: str
@@ -92,3 +99,13 @@ class Host:
     expect_hostname: str | None = None
     ssh: SshSettings = field(default_factory=SshSettings)
     winrm: WinrmSettings = field(default_factory=WinrmSettings)
+
+    def __post_init__(self) -> None:
+        check_name(self.name, longest=LONGEST_HOST_NAME)
+        check_address(self.address)
+        for settings in (self.ssh, self.winrm):
+            if settings.user is not None:
+                check_user(settings.user)
+            if settings.jump is not None:
+                check_name(settings.jump, longest=LONGEST_HOST_NAME)
+        check_user(self.ssh.become_user)

@@ -37,7 +37,9 @@ class Inventory:
         digest: `sha256:` over the resolved content; two spellings of the same inventory agree.
         sources: the files read.
         template_dirs: the `templates/` folders beside the files.
-        blackouts: intervals or .ics paths as written.
+        blackouts: intervals as written, .ics paths made absolute.
+        places: where a secret reference, a path, an `allow_from` entry or `("hosts", name)` first stands, as
+            `file:line`; for messages only.
     """
 
     hosts: Mapping[str, Host]
@@ -49,3 +51,6 @@ class Inventory:
     digest: str = ""
     sources: tuple[Path, ...] = ()
     template_dirs: tuple[Path, ...] = ()
+    places: Mapping[object, str] = field(
+        default_factory=lambda: MappingProxyType({}), compare=False, repr=False
+    )

@@ -1,10 +1,14 @@
 """What the site wants: which ports nobody but the allowed sources may reach."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from types import MappingProxyType
+
+from fwfix.model.names import show
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -93,6 +97,43 @@ PROFILES: Mapping[str, tuple[Service, ...]] = MappingProxyType(
 
 # The host's own management; the SSH and WinRM ports in use come on top (E10).
 MANAGEMENT_PORTS = frozenset({22, 3389, 5985, 5986})
+
+
+_SERVICE = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?/(tcp|udp)", re.ASCII)
+
+
+def parse_services(text: str) -> tuple[Service, ...]:
+    """Read one entry of `ports`: a profile, `9100/tcp` or `8610-8614/udp`.
+
+    Raises:
+        ValueError: it is none of these; says what to write.
+    """
+    if text in PROFILES:
+        return PROFILES[text]
+    match = _SERVICE.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{show(text)} is not a port: {_suggest_service(text)}")
+    first, last = int(match[1]), int(match[2] or match[1])
+    if not 1 <= first <= _HIGHEST_PORT or not 1 <= last <= _HIGHEST_PORT:
+        raise ValueError(f"{show(text)} is not a port: ports go from 1 to {_HIGHEST_PORT}")
+    if first > last:
+        raise ValueError(f"{show(text)} is reversed: write {last}-{first}/{match[3]}")
+    if any(part.startswith("0") for part in match.groups()[:2] if part):
+        raise ValueError(f"{show(text)} has a leading zero: write it without")
+    return (Service(protocol=Protocol(match[3]), first=first, last=last),)
+
+
+def _suggest_service(text: str) -> str:
+    if re.fullmatch(r"[0-9]{1,5}(-[0-9]{1,5})?", text, re.ASCII):
+        return f"say which protocol, {text}/tcp or {text}/udp"
+    swapped = re.fullmatch(r"(tcp|udp)[/: ]([0-9-]{1,11})", text, re.ASCII | re.IGNORECASE)
+    if swapped:
+        return f"write {swapped[2]}/{swapped[1].lower()}"
+    if _SERVICE.fullmatch(text.lower().replace(" ", "")):
+        return f"write {text.lower().replace(' ', '')}"
+    nearest = get_close_matches(text, PROFILES, n=1)
+    hint = f"did you mean {nearest[0]}? " if nearest else ""
+    return f"{hint}Write 9100/tcp, 8610-8614/udp or a profile ({', '.join(PROFILES)})"
 
 
 def is_printing_port(protocol: Protocol, port: int) -> bool:
