@@ -1,0 +1,127 @@
+"""What every host of a run shares: connections, drivers, the journal, the clock and the brake."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+from fwfix.drivers.base import Driver, Stamp
+from fwfix.errors import HostError
+from fwfix.executors.base import Connector, Executor
+from fwfix.model.host import Host, Platform
+from fwfix.model.observation import Observation
+from fwfix.model.outcome import HostReport, StepRecord
+from fwfix.model.plan import Reason
+
+# A script that takes longer than this has met a host that is not well.
+SCRIPT_SECONDS = 60.0
+
+
+class Log(Protocol):
+    """Where steps are written down; durable when a call returns."""
+
+    def announce(self, host: str, step: str, detail: Mapping[str, object]) -> None:
+        """Write down what is about to be done on a host."""
+
+    def record(self, host: str, record: StepRecord, detail: Mapping[str, object]) -> None:
+        """Write down how it ended."""
+
+    def finish(self, report: HostReport) -> None:
+        """Write down what became of a host."""
+
+
+class Observer(Protocol):
+    """Somebody who watches: the live view, or plain lines."""
+
+    def host_step(self, host: str, step: str) -> None:
+        """A host goes on to a step."""
+
+    def host_done(self, report: HostReport) -> None:
+        """A host has its outcome."""
+
+    def note(self, text: str) -> None:
+        """Something that concerns the whole run."""
+
+
+class Brake:
+    """Says whether new steps may still be taken, and why not.
+
+    `stop` is for everybody: started hosts are brought to a known state. `hold` keeps back only
+    hosts on which nothing was changed yet.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Event()
+        self._stop: Reason | None = None
+        self._hold: Reason | None = None
+
+    def stop(self, reason: Reason) -> None:
+        """Interrupt the run."""
+        self._stop = self._stop or reason
+        self._changed.set()
+
+    def hold(self, reason: Reason) -> None:
+        """Start no further host."""
+        self._hold = self._hold or reason
+
+    @property
+    def stopped(self) -> Reason | None:
+        """Why the run is interrupted, if it is."""
+        return self._stop
+
+    @property
+    def held(self) -> Reason | None:
+        """Why no further host may start, if so."""
+        return self._stop or self._hold
+
+    def pause(self, seconds: float) -> None:
+        """Wait, but not beyond an interruption."""
+        self._changed.wait(max(0.0, seconds))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """An observation that planning made moments ago, and the connection that it came over."""
+
+    observation: Observation
+    executor: Executor
+    at: float
+
+
+@dataclass(slots=True, kw_only=True)
+class RunContext:
+    """The shared surroundings of all hosts of a run.
+
+    Attributes:
+        connect_timeout: for one connection, including logon.
+        wall: the wall clock; tests give their own.
+    """
+
+    run_id: str
+    connector: Connector
+    drivers: Mapping[Platform, Driver]
+    log: Log
+    observer: Observer
+    stamp: Stamp
+    connect_timeout: timedelta = timedelta(seconds=10)
+    brake: Brake = field(default_factory=Brake)
+    wall: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    def open(self, host: Host) -> Executor:
+        """Open a new connection to a host within the connect timeout."""
+        return self.connector.open(host, deadline=time.monotonic() + self.connect_timeout.total_seconds())
+
+    def driver(self, host: Host) -> Driver:
+        """Return the driver for a host's platform."""
+        return self.drivers[host.platform]
+
+    def wall_at(self, instant: float) -> datetime:
+        """Turn an instant of the monotonic clock into wall-clock time."""
+        return self.wall() + timedelta(seconds=instant - time.monotonic())
+
+
+def reason_of(error: HostError) -> Reason:
+    """Turn an error about one host into what the report says."""
+    return Reason(code=error.code, message=error.message, next=error.next)

@@ -1,0 +1,204 @@
+"""Many hosts: observe them at once, and take them through their lives wave by wave."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import TypeVar
+
+from fwfix.errors import HostError
+from fwfix.executors.base import Executor
+from fwfix.model.host import Host
+from fwfix.model.observation import Observation
+from fwfix.model.outcome import HostReport, Outcome
+from fwfix.model.plan import HostPlan, Plan, PlannedOutcome, Reason
+from fwfix.model.policy import Service
+from fwfix.runner.context import SCRIPT_SECONDS, Prepared, RunContext, reason_of
+from fwfix.runner.host import HostRun, Options
+from fwfix.runner.limits import Limits
+from fwfix.runner.vantages import Lookout
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+# Connections that stay open between planning and applying at once; beyond it a host is observed again.
+KEPT_CONNECTIONS = 256
+# An observation older than this is made again before the host is armed.
+FRESH_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What came of looking at one host.
+
+    Attributes:
+        prepared: kept for applying at once; None where it is not.
+        round_trip: seconds that the look took, logon included.
+    """
+
+    observation: Observation | None
+    reason: Reason | None
+    prepared: Prepared | None
+    round_trip: float
+
+
+def each_host(items: Sequence[T], work: Callable[[T], R], *, forks: int) -> Iterator[tuple[T, R]]:
+    """Do some work for every item, `forks` at a time; yield as they end."""
+    with ThreadPoolExecutor(
+        max_workers=max(1, min(forks, len(items) or 1)), thread_name_prefix="fwfix"
+    ) as pool:
+        pending: dict[Future[R], T] = {pool.submit(work, item): item for item in items}
+        while pending:
+            done, _ = wait(pending, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield pending.pop(future), future.result()
+
+
+def observe_hosts(
+    hosts: Sequence[Host],
+    context: RunContext,
+    *,
+    services: Mapping[str, Sequence[Service]],
+    forks: int,
+    keep: bool,
+) -> Mapping[str, Seen]:
+    """Look at every host, read-only; a host that does not answer costs its own time and nobody else's."""
+    kept = 0
+
+    def look(host: Host) -> Seen:
+        context.observer.host_step(host.name, "observe")
+        return _look(host, context, services.get(host.name, ()))
+
+    found: dict[str, Seen] = {}
+    for host, seen in each_host(hosts, look, forks=forks):
+        if seen.prepared is not None and (not keep or kept >= KEPT_CONNECTIONS):
+            seen.prepared.executor.close()
+            seen = Seen(  # noqa: PLW2901 - the same, without its connection
+                observation=seen.observation, reason=seen.reason, prepared=None, round_trip=seen.round_trip
+            )
+        kept += seen.prepared is not None
+        found[host.name] = seen
+    return found
+
+
+def _look(host: Host, context: RunContext, services: Sequence[Service]) -> Seen:
+    started = time.monotonic()
+    executor: Executor | None = None
+    stopped = context.brake.held
+    if stopped is not None:
+        return Seen(observation=None, reason=stopped, prepared=None, round_trip=0.0)
+    try:
+        driver = context.driver(host)
+        executor = context.open(host)
+        result = executor.run(driver.observe(services), deadline=time.monotonic() + SCRIPT_SECONDS)
+        observation = driver.read_observation(result)
+    except HostError as error:
+        if executor is not None:
+            executor.close()
+        took = time.monotonic() - started
+        return Seen(observation=None, reason=reason_of(error), prepared=None, round_trip=took)
+    now = time.monotonic()
+    prepared = Prepared(observation=observation, executor=executor, at=now)
+    return Seen(observation=observation, reason=None, prepared=prepared, round_trip=now - started)
+
+
+class Fleet:
+    """Applies a plan: waves in order, hosts of a wave at once, limits kept."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        context: RunContext,
+        *,
+        lookout: Lookout,
+        limits: Limits,
+        forks: int,
+        seen: Mapping[str, Seen] | None = None,
+    ) -> None:
+        self._plan = plan
+        self._context = context
+        self._lookout = lookout
+        self._limits = limits
+        self._forks = forks
+        self._seen = seen or {}
+        self._hosts = {each.host.name: each for each in plan.hosts}
+
+    def run(self, *, stop_after: int | None = None) -> tuple[HostReport, ...]:
+        """Apply wave by wave and return one report a host, in the order of the plan."""
+        reports = {report.name: report for report in self._untouched()}
+        for report in reports.values():
+            self._limits.count(report)
+            self._context.log.finish(report)
+            self._context.observer.host_done(report)
+        for number, wave in enumerate(self._plan.waves, 1):
+            self._brake()
+            waiting = [self._hosts[name] for name in wave if name not in reports]
+            if stop_after is not None and number > stop_after:
+                self._context.brake.hold(_stopped_after(stop_after))
+            for plan, report in each_host(waiting, self._one, forks=self._forks):
+                reports[plan.host.name] = report
+                self._limits.count(report)
+                self._brake()
+        self._drop_connections()
+        return tuple(reports[each.host.name] for each in self._plan.hosts if each.host.name in reports)
+
+    def _brake(self) -> None:
+        exceeded = self._limits.exceeded
+        if exceeded is not None:
+            self._context.brake.hold(exceeded)
+
+    def _one(self, plan: HostPlan) -> HostReport:
+        seen = self._seen.get(plan.host.name)
+        prepared = seen.prepared if seen else None
+        if prepared is not None and time.monotonic() - prepared.at > FRESH_SECONDS:
+            prepared.executor.close()
+            prepared = None
+        accepted = self._plan.accepted.covers("unproven", plan.host.name)
+        options = Options(accept_unproven=accepted)
+        with HostRun(plan, self._context, lookout=self._lookout, options=options, prepared=prepared) as run:
+            return run.run()
+
+    def _untouched(self) -> Iterator[HostReport]:
+        """Yield the reports of hosts that need nothing or must not be started."""
+        for plan in self._plan.hosts:
+            stopping = plan.stopping(self._plan.accepted)
+            if plan.outcome is PlannedOutcome.NOOP:
+                yield untouched_report(plan, Outcome.NOOP, None)
+            elif plan.outcome is PlannedOutcome.FAILED:
+                yield untouched_report(plan, Outcome.FAILED, plan.reason)
+            elif stopping:
+                first = stopping[0]
+                accept = " ".join(f"--accept {hazard.code}" for hazard in stopping)
+                reason = Reason(
+                    code=f"hazard:{first.code}",
+                    message=first.message,
+                    next=f"mend it, or accept it: {accept}",
+                )
+                yield untouched_report(plan, Outcome.SKIPPED, reason)
+
+    def _drop_connections(self) -> None:
+        for seen in self._seen.values():
+            if seen.prepared is not None:
+                seen.prepared.executor.close()
+
+
+def untouched_report(plan: HostPlan, outcome: Outcome, reason: Reason | None) -> HostReport:
+    """Return the report of a host that was not started."""
+    return HostReport(
+        name=plan.host.name,
+        address=plan.host.address,
+        platform=plan.host.platform,
+        labels=tuple(sorted(plan.host.labels.items())),
+        outcome=outcome,
+        reason=reason,
+        hazards=plan.hazards,
+        changes=plan.changes,
+    )
+
+
+def _stopped_after(wave: int) -> Reason:
+    return Reason(
+        code="wave-stopped",
+        message=f"the run was asked to stop after wave {wave}",
+        next="go on with fwfix apply --continue RUN",
+    )

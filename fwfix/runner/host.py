@@ -1,0 +1,328 @@
+"""One host through its life: take the step that the state machine asks for, tell it what happened."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Self
+
+from fwfix.drivers.base import Answer
+from fwfix.errors import AnswerError, ConnectError, HostError, LostError, PrivilegeError, ScriptCutError
+from fwfix.executors.base import Executor
+from fwfix.lifecycle import (
+    Answered,
+    Checked,
+    Event,
+    Lost,
+    Ready,
+    Settled,
+    State,
+    Step,
+    Stopped,
+    Unsent,
+    Verified,
+    announce,
+    decide,
+    evolve,
+)
+from fwfix.model.observation import Observation
+from fwfix.model.outcome import HostReport, Probe, Reading, StepRecord
+from fwfix.model.plan import HostPlan, Reason
+from fwfix.model.script import Invocation
+from fwfix.planning import recheck
+from fwfix.probes import Probing, probe_now
+from fwfix.runner.context import SCRIPT_SECONDS, Prepared, RunContext, reason_of
+from fwfix.runner.vantages import Lookout
+from fwfix.verification import (
+    Evidence,
+    Verdict,
+    compare_with_before,
+    describe_before,
+    judge_evidence,
+    probe_sources,
+    with_structure,
+)
+
+# A baseline that an open port settles at once; a filtered one is given this long.
+BASELINE_SECONDS = 3.0
+# A blocked probe needs no longer than this for its first packet to be counted on the host.
+FIRST_PACKET_SECONDS = 0.15
+_ASK_PAUSES = (0.5, 1.0, 2.0, 5.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the operator accepts on this host."""
+
+    accept_unproven: bool = False
+
+
+class HostRun:
+    """Takes one host from its first look to its outcome."""
+
+    def __init__(
+        self,
+        plan: HostPlan,
+        context: RunContext,
+        *,
+        lookout: Lookout,
+        options: Options,
+        prepared: Prepared | None = None,
+    ) -> None:
+        self._plan = plan
+        self._context = context
+        self._lookout = lookout
+        self._options = options
+        self._prepared = prepared
+        self._driver = context.driver(plan.host)
+        self._executor: Executor | None = prepared.executor if prepared else None
+        self._fresh: Executor | None = None
+        self._observation: Observation | None = prepared.observation if prepared else None
+        self._before: tuple[Reading, ...] = ()
+        self._probes: tuple[Probe, ...] = ()
+        self._steps: list[StepRecord] = []
+        self._notes: list[str] = []
+        self._asked = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for executor in (self._executor, self._fresh):
+            if executor is not None:
+                executor.close()
+
+    def run(self) -> HostReport:
+        """Go through the whole life; never raises for what happens on the host."""
+        state = State()
+        while state.outcome is None:
+            state = self._heed_brake(state)
+            step = decide(state, now=time.monotonic())
+            if step is Step.DONE:
+                break
+            state = announce(state, step)
+            event = self._take(step, state)
+            state = evolve(state, event, now=time.monotonic())
+        report = self._report(state)
+        self._context.log.finish(report)
+        self._context.observer.host_done(report)
+        return report
+
+    def _heed_brake(self, state: State) -> State:
+        brake = self._context.brake
+        reason = brake.stopped if state.sent else brake.held
+        if reason is None or state.stopping:
+            return state
+        return evolve(state, Stopped(reason=reason), now=time.monotonic())
+
+    def _take(self, step: Step, state: State) -> Event:
+        """Take one step: announced before, recorded after; an error about the host is an event."""
+        takers: Mapping[Step, Callable[[State], Event]] = {
+            Step.OBSERVE: self._observe,
+            Step.BASELINE: self._baseline,
+            Step.ARM: self._arm,
+            Step.APPLY: self._apply,
+            Step.VERIFY: self._verify,
+            Step.CONFIRM: self._confirm,
+            Step.REVERT: self._revert,
+            Step.ASK: self._ask,
+            Step.CHECK: self._check,
+        }
+        host = self._plan.host.name
+        self._context.log.announce(host, step, {"deadline_s": self._plan.deadline.total_seconds()})
+        self._context.observer.host_step(host, step)
+        at, started = self._context.wall(), time.monotonic()
+        try:
+            event = takers[step](state)
+        except HostError as error:
+            event = _event_of(error)
+        self._record(step, event, at=at, started=started)
+        return event
+
+    def _record(self, step: Step, event: Event, *, at: datetime, started: float) -> None:
+        reason = getattr(event, "reason", None)
+        ok = not isinstance(event, Lost | Unsent) and (not isinstance(event, Answered) or event.ok)
+        ok = ok and (reason is None or isinstance(event, Answered | Settled))
+        record = StepRecord(
+            step=step,
+            ok=ok,
+            at=at,
+            took_ms=round((time.monotonic() - started) * 1000),
+            message=reason.message if reason is not None else "",
+        )
+        self._steps.append(record)
+        self._context.log.record(self._plan.host.name, record, _detail(event))
+
+    # --- the steps -------------------------------------------------------------------------
+
+    def _observe(self, _: State) -> Event:
+        if self._prepared is None:
+            self._executor = self._context.open(self._plan.host)
+            self._observation = self._look(self._executor)
+        assert self._observation is not None
+        settled = recheck(self._plan, self._observation, self._driver)
+        return settled if isinstance(settled, Settled) else Ready()
+
+    def _baseline(self, _: State) -> Event:
+        targets = self._lookout.targets(self._plan)
+        until = time.monotonic() + BASELINE_SECONDS
+        self._before = probe_now(targets, until=until) + self._lookout.readings(self._plan, until=until)
+        self._probes = describe_before(self._before)
+        return Ready()
+
+    def _arm(self, _: State) -> Event:
+        invocation = self._driver.arm(
+            self._plan, seconds=round(self._plan.deadline.total_seconds()), stamp=self._context.stamp
+        )
+        return self._send(invocation, self._executor)
+
+    def _apply(self, state: State) -> Event:
+        sources = probe_sources(self._plan.protections, self._lookout.vantages(self._plan))
+        return self._send(self._driver.apply(self._plan, probe_sources=sources), self._executor, state=state)
+
+    def _verify(self, state: State) -> Event:
+        targets = self._lookout.targets(self._plan)
+        with Probing(targets) as probing:
+            probing.wait(until=time.monotonic() + FIRST_PACKET_SECONDS)
+            self._fresh = self._context.open(self._plan.host)
+            verdict = self._settle(probing, self._fresh, state)
+        self._probes = describe_before(self._before) + with_structure(verdict.probes)
+        return Verified(reason=verdict.reason)
+
+    def _settle(self, probing: Probing, executor: Executor, state: State) -> Verdict:
+        """Look at counters until every probe has raised one or has ended, whichever comes first."""
+        elsewhere: tuple[Reading, ...] = ()
+        while True:
+            if not elsewhere:
+                elsewhere = self._lookout.readings(self._plan, until=self._latest(state))
+            done = probing.wait(until=time.monotonic())
+            observation = self._look(executor)
+            verdict = judge_evidence(
+                self._evidence(observation, probing.readings() + elsewhere),
+                accept_unproven=self._options.accept_unproven,
+            )
+            if done or verdict.settled or time.monotonic() >= self._latest(state):
+                return verdict
+            probing.wait(until=min(self._latest(state), time.monotonic() + BASELINE_SECONDS * 2))
+
+    def _evidence(self, observation: Observation, after: Sequence[Reading]) -> Evidence:
+        assert self._observation is not None
+        return Evidence(
+            protections=self._plan.protections,
+            vantages=self._lookout.vantages(self._plan),
+            before=self._before,
+            after=tuple(after),
+            judgement=self._driver.judge(self._plan, self._context.run_id, observation),
+            listeners_before=self._observation.listeners,
+            listeners_after=observation.listeners,
+        )
+
+    def _confirm(self, state: State) -> Event:
+        return self._send(self._driver.confirm(self._plan), self._fresh, state=state)
+
+    def _revert(self, state: State) -> Event:
+        """Undo: over the connection that is there, else over a new one; sending it again does no harm."""
+        invocation = self._driver.rollback(self._context.run_id)
+        for executor in (self._fresh, self._executor):
+            if executor is not None:
+                try:
+                    return self._send(invocation, executor, state=state)
+                except HostError:
+                    executor.close()
+        self._fresh = self._executor = None
+        self._fresh = self._context.open(self._plan.host)
+        return self._send(invocation, self._fresh, state=state)
+
+    def _ask(self, _: State) -> Event:
+        """Ask over a new connection what the file says; a pause before every time but the first."""
+        if self._asked:
+            self._context.brake.pause(_ASK_PAUSES[min(self._asked, len(_ASK_PAUSES)) - 1])
+        self._asked += 1
+        with_executor = self._context.open(self._plan.host)
+        if self._fresh is not None:
+            self._fresh.close()
+        self._fresh = with_executor
+        observation = self._look(with_executor)
+        record = next((each for each in observation.records if each.run_id == self._context.run_id), None)
+        if record is None or record.remaining is None:
+            return Answered(ok=record is not None, state=record.state if record else None)
+        reverts_at = time.monotonic() + record.remaining.total_seconds()
+        return Answered(ok=True, state=record.state, reverts_at=reverts_at)
+
+    def _check(self, state: State) -> Event:
+        until = time.monotonic() + BASELINE_SECONDS
+        readings = probe_now(self._lookout.targets(self._plan), until=until)
+        if self._fresh is None:
+            self._fresh = self._context.open(self._plan.host)
+        observation = self._look(self._fresh)
+        self._probes += tuple(replace(probe, phase="reverted") for probe in describe_before(readings))
+        differs = compare_with_before(self._before, readings, observation.listeners)
+        if differs is None or state.cause is None:
+            return Checked(reason=differs)
+        return Checked(reason=replace(state.cause, message=f"{state.cause.message}; {differs.message}"))
+
+    # --- what the steps share --------------------------------------------------------------
+
+    def _look(self, executor: Executor) -> Observation:
+        services = tuple(protection.service for protection in self._plan.protections)
+        result = executor.run(self._driver.observe(services), deadline=time.monotonic() + SCRIPT_SECONDS)
+        return self._driver.read_observation(result)
+
+    def _send(
+        self, invocation: Invocation, executor: Executor | None, *, state: State | None = None
+    ) -> Answered:
+        assert executor is not None
+        sent_at = time.monotonic()
+        result = executor.run(invocation, deadline=min(sent_at + SCRIPT_SECONDS, self._latest(state)))
+        answer = self._driver.read_answer(result)
+        self._notes.extend(answer.notes)
+        # The timer ran while the answer travelled: count from the moment of sending.
+        reverts_at = None if answer.remaining is None else sent_at + answer.remaining.total_seconds()
+        if reverts_at is not None:
+            reverts_at += result.took_ms / 1000
+        return Answered(ok=answer.ok, state=answer.state, reverts_at=reverts_at, reason=_refusal(answer))
+
+    def _latest(self, state: State | None) -> float:
+        if state is None or state.reverts_at is None or state.step in (Step.REVERT, Step.ASK):
+            return time.monotonic() + SCRIPT_SECONDS
+        return state.reverts_at
+
+    def _report(self, state: State) -> HostReport:
+        assert state.outcome is not None
+        host = self._plan.host
+        pending = state.outcome == "unknown" and state.reverts_at is not None
+        return HostReport(
+            name=host.name,
+            address=host.address,
+            platform=host.platform,
+            labels=tuple(sorted(host.labels.items())),
+            outcome=state.outcome,
+            reason=state.reason,
+            reverts_at=self._context.wall_at(state.reverts_at) if pending and state.reverts_at else None,
+            hazards=self._plan.hazards,
+            changes=self._plan.changes,
+            probes=self._probes,
+            steps=tuple(self._steps),
+            notes=tuple(self._notes),
+        )
+
+
+def _event_of(error: HostError) -> Event:
+    """Tell what never reached the host from what may have happened there."""
+    if isinstance(error, ConnectError | PrivilegeError | ScriptCutError):
+        return Unsent(reason=reason_of(error))
+    assert isinstance(error, LostError | AnswerError | HostError)
+    return Lost(reason=reason_of(error))
+
+
+def _refusal(answer: Answer) -> Reason | None:
+    if answer.ok:
+        return None
+    holder = f" (run {answer.holder})" if answer.holder else ""
+    return Reason(code=answer.code or "failed", message=f"{answer.message or answer.code}{holder}")
+
+
+def _detail(event: Event) -> Mapping[str, object]:
+    if isinstance(event, Answered):
+        return {"state": event.state, "ok": event.ok}
+    return {}

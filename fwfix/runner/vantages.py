@@ -1,0 +1,99 @@
+"""Where ports are re-tested from: this machine, and the hosts that the inventory lends for it."""
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from ipaddress import ip_address
+from typing import Protocol
+
+from fwfix.drivers.connect import connect_invocation, read_readings
+from fwfix.errors import HostError
+from fwfix.executors.base import Executor
+from fwfix.model.host import Host
+from fwfix.model.outcome import Reading, Target
+from fwfix.model.plan import HostPlan
+from fwfix.model.policy import Address, Family
+from fwfix.probes import source_address
+from fwfix.rendering.environment import Renderer
+from fwfix.verification import CONTROLLER, Vantage, targets_for
+
+
+class Opener(Protocol):
+    """What the lookout needs of a run's context."""
+
+    def open(self, host: Host) -> Executor:
+        """Open a new connection to a host."""
+
+
+class Lookout:
+    """Knows the vantages of a run; keeps one connection to each and shares it between hosts."""
+
+    def __init__(self, opener: Opener, hosts: Sequence[Host], renderer: Renderer) -> None:
+        self._opener = opener
+        self._hosts = {host.name: host for host in hosts}
+        self._renderer = renderer
+        self._executors: dict[str, Executor] = {}
+        self._silent: set[str] = set()
+        self._locks = {host.name: threading.Lock() for host in hosts}
+        self._sources: dict[tuple[str, str], Mapping[Family, Address]] = {}
+
+    def targets(self, plan: HostPlan) -> tuple[Target, ...]:
+        """Return what is tested from this machine."""
+        return targets_for(plan.protections, plan.probe_addresses, CONTROLLER)
+
+    def vantages(self, plan: HostPlan) -> tuple[Vantage, ...]:
+        """Return every vantage with its addresses as the host sees them, as far as known."""
+        others = tuple(
+            Vantage(name=name, sources=sources)
+            for (host, name), sources in self._sources.items()
+            if host == plan.host.name
+        )
+        return (Vantage(name=CONTROLLER, sources=controller_sources(plan)), *others)
+
+    def readings(self, plan: HostPlan, *, until: float) -> tuple[Reading, ...]:
+        """Test a host's ports from every other vantage that answers."""
+        found: list[Reading] = []
+        for name in self._hosts:
+            if name != plan.host.name and name not in self._silent:
+                found.extend(self._from(name, plan, until))
+        return tuple(found)
+
+    def close(self) -> None:
+        """Close the connections to the vantages."""
+        for executor in self._executors.values():
+            executor.close()
+        self._executors.clear()
+
+    def _from(self, name: str, plan: HostPlan, until: float) -> tuple[Reading, ...]:
+        targets = targets_for(plan.protections, plan.probe_addresses, name)
+        seconds = max(1, round(until - time.monotonic()))
+        invocation = connect_invocation(self._renderer, targets, seconds=seconds)
+        with self._locks[name]:
+            try:
+                executor = self._executors.get(name) or self._opener.open(self._hosts[name])
+                self._executors[name] = executor
+                result = executor.run(invocation, deadline=time.monotonic() + seconds + 10)
+            except HostError:
+                # A vantage that cannot be asked proves nothing and forbids nothing; it is not asked again.
+                self._silent.add(name)
+                return ()
+        readings, sources = read_readings(result, targets)
+        self._sources[plan.host.name, name] = sources
+        return readings
+
+
+def controller_sources(plan: HostPlan) -> Mapping[Family, Address]:
+    """Return this machine's addresses as a host sees them.
+
+    Where the host told us whom it sees (`SSH_CONNECTION`, after any NAT: G8), that is the address;
+    the other family has the address that this machine's own routes choose.
+    """
+    seen = plan.controller_address
+    found: dict[Family, Address] = {}
+    for destination in plan.probe_addresses:
+        family = Family.of(destination)
+        if seen is not None and Family.of(seen) is family and plan.host.ssh.jump is None:
+            found[family] = seen
+        elif (source := source_address(destination)) is not None:
+            found.setdefault(family, ip_address(str(source)))
+    return found
