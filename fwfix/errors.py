@@ -47,7 +47,10 @@ class FwfixError(Exception):
             self.code = code
 
     def __str__(self) -> str:
-        return f"{self.message} {self.next}".rstrip() if self.next else self.message
+        if not self.next:
+            return self.message
+        stop = "" if self.message.endswith((".", ":", ";", "?", "!")) else "."
+        return f"{self.message}{stop} {self.next}"
 
 
 class UsageError(FwfixError):

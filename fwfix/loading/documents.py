@@ -7,7 +7,17 @@ them.
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    PlainValidator,
+    WithJsonSchema,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
 
 from fwfix.loading.fields import (
     Allow,
@@ -60,6 +70,21 @@ def _empty_is_no_entry(value: Any) -> Any:  # noqa: ANN401 - whatever YAML held
     return Table(0) if value is None else value
 
 
+class _EmptyAllowed:
+    """Lets a section have nothing behind its key, as in `berlin:`; it says nothing then."""
+
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(_empty_is_no_entry, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {"anyOf": [handler(schema), {"type": "null"}]}
+
+
+_Maybe = _EmptyAllowed()
+
+
 class Section(BaseModel):
     """A mapping of known keys; an unknown one is an error."""
 
@@ -103,15 +128,15 @@ class CommonEntry(Section):
     """What defaults, groups and hosts may all say."""
 
     platform: Annotated[Platform, _choice(Platform), _words(Platform)] = ABSENT
-    labels: Annotated[dict[Name, Line], BeforeValidator(_empty_is_no_entry)] = ABSENT
+    labels: Annotated[dict[Name, Line], _Maybe] = ABSENT
     policy: Names = ABSENT
     allow_also: list[Allow] = ABSENT
     window: Line = ABSENT
     vantage: Flag = ABSENT
     probe_addresses: list[ProbeAddress] = ABSENT
     expect_hostname: HostName = ABSENT
-    ssh: Annotated[SshEntry, BeforeValidator(_empty_is_no_entry)] = ABSENT
-    winrm: Annotated[WinrmEntry, BeforeValidator(_empty_is_no_entry)] = ABSENT
+    ssh: Annotated[SshEntry, _Maybe] = ABSENT
+    winrm: Annotated[WinrmEntry, _Maybe] = ABSENT
 
 
 class HostEntry(CommonEntry):
@@ -143,9 +168,6 @@ class ApprovalsEntry(Section):
     required: Number = ABSENT
     allowed_signers: FilePath = ABSENT
     author_may_approve: Flag = ABSENT
-
-
-_Maybe = BeforeValidator(_empty_is_no_entry)
 
 
 class Document(Section):
