@@ -34,11 +34,10 @@ def write_inventory(network: Network, directory: Path, entries: Sequence[Entry])
     """
     import yaml  # noqa: PLC0415 - not needed by the supervisor, which imports this package without site-packages
 
-    strangers = [str(network.ipv4[9]), str(network.ipv6[9])]
     inventory = {
         "version": 1,
         "defaults": {"policy": _POLICY},
-        "policies": {_POLICY: {"ports": ["jetdirect"], "allow_from": strangers}},
+        "policies": {_POLICY: {"ports": ["jetdirect"], "allow_from": [*network.strangers]}},
         "hosts": {entry.name: _host(entry) for entry in entries},
     }
     outside = network.outside

@@ -1,7 +1,8 @@
 """One lab's network: a switch in a namespace of its own, one interface on this machine, and `outside`.
 
-Hosts of every platform sit on the same switch. A Linux host brings the namespace of its own processes (`reserve`, then
-`wire`); for a Windows twin, or another client, `join` makes a namespace with both addresses that is ready to use.
+Hosts of every platform sit on the same switch. A Linux host brings the namespace of its own processes
+(`reserve`, then `wire`); for a Windows twin, or another client, `join` makes a namespace with both addresses
+that is ready to use.
 """
 
 import contextlib
@@ -9,15 +10,15 @@ import ipaddress
 import json
 import secrets
 import subprocess
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 
 from fwfix.errors import LabError
 from fwfix.lab import syscalls
-from fwfix.lab.records import NETNS, Record, machine_lock, remove_netns
+from fwfix.lab.outside import Outside
+from fwfix.lab.records import NETNS, Record, clean, machine_lock, remove_netns
 
 _ROOT, _OUTSIDE, _FIRST, _INNER, _LAST = 1, 2, 10, 129, 254
 
@@ -33,7 +34,7 @@ class Member:
 
     netns: str
     port: str
-    inner: bool
+    bridge: str
     cidr: str
     cidr6: str
 
@@ -46,71 +47,6 @@ class Member:
     def address6(self) -> str:
         """IPv6 address."""
         return self.cidr6.partition("/")[0]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outside:
-    """Another client: a namespace with an address in both families."""
-
-    netns: str
-    address: str
-    address6: str
-
-    def run(self, argv: Sequence[str], *, timeout: float = 30) -> subprocess.CompletedProcess[str]:
-        """Run a command in the namespace."""
-        return subprocess.run(
-            [*self._enter(), *argv],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
-
-    def connect(self, address: str, port: int, timeout: float = 2) -> str:
-        """Connect and close, sending nothing; say `open`, `closed`, `filtered`, `prohibited` or `unreachable`."""
-        done = self.run(
-            [sys.executable, "-I", "-S", "-c", _CONNECT, address, str(port), str(timeout)],
-            timeout=timeout + 20,
-        )
-        if done.returncode != 0:
-            raise LabError(f"The connection from outside could not be tried: {done.stderr.strip()}")
-        return done.stdout.strip()
-
-    @contextlib.contextmanager
-    def session(self, address: str, port: int) -> Iterator[None]:
-        """Hold a TCP connection open, as somebody who prints would."""
-        argv = [*self._enter(), sys.executable, "-I", "-S", "-c", _SESSION, address, str(port)]
-        with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdin is not None
-            assert process.stdout is not None
-            if process.stdout.readline() != "open\n":
-                raise LabError(f"No session from outside to {address} port {port}.")
-            yield
-            process.stdin.close()
-
-    def _enter(self) -> list[str]:
-        return ["nsenter", f"--net={NETNS / self.netns}", "--"]
-
-
-_CONNECT = """
-import errno, socket, sys
-names = {errno.ECONNREFUSED: "closed", errno.EHOSTUNREACH: "unreachable", errno.ENETUNREACH: "unreachable",
-         errno.EACCES: "prohibited", errno.EPERM: "prohibited"}
-try:
-    socket.create_connection((sys.argv[1], int(sys.argv[2])), float(sys.argv[3])).close()
-    print("open")
-except TimeoutError:
-    print("filtered")
-except OSError as error:
-    print(names.get(error.errno) or "unreachable")
-"""
-_SESSION = """
-import socket, sys
-held = socket.create_connection((sys.argv[1], int(sys.argv[2])), 10)
-print("open", flush=True)
-sys.stdin.read()
-"""
 
 
 class Network:
@@ -132,14 +68,20 @@ class Network:
         """Make a lab's record and network; names and prefixes are free ones.
 
         Args:
+            directory: where the lab is written down.
             split: have a second, inner half of both prefixes that only hosts with two interfaces reach.
         """
         with machine_lock():
             lab_id = _free_id()
             record = Record.create(directory, lab_id=lab_id, interface=f"fwfix-{lab_id}")
-            network = cls(record, *_free_prefixes(), split=split)
-            network._build()
-        network.outside = network._outside()
+        try:
+            with machine_lock():
+                network = cls(record, *_free_prefixes(), split=split)
+                network._build()
+            network.outside = network._outside()
+        except BaseException:
+            clean(directory)
+            raise
         return network
 
     @property
@@ -153,9 +95,9 @@ class Network:
         return self.ipv6[_ROOT]
 
     @property
-    def stranger(self) -> str:
-        """An address on the switch that nobody has."""
-        return str(self.ipv4[_FIRST - 1])
+    def strangers(self) -> tuple[str, str]:
+        """An IPv4 and an IPv6 address on the switch that nobody has."""
+        return str(self.ipv4[_FIRST - 1]), str(self.ipv6[_FIRST - 1])
 
     def _build(self) -> None:
         make_netns(self.record, self.switch)
@@ -189,7 +131,7 @@ class Network:
         return Member(
             netns=f"{self.prefix}-{label}",
             port=f"port{index}",
-            inner=inner,
+            bridge="inner" if inner else "outer",
             cidr=f"{self.ipv4[index]}/{width}",
             cidr6=f"{self.ipv6[half + index]}/{width6}",
         )
@@ -222,23 +164,22 @@ class Network:
         """Lay cables from the switch: member, where it is (name or pid), name of the interface there."""
         lines = []
         for member, place, device in cables:
-            bridge = "inner" if member.inner else "outer"
             lines.append(f"link add {member.port} type veth peer name {device} netns {place}")
-            lines.append(f"link set {member.port} master {bridge} up")
+            lines.append(f"link set {member.port} master {member.bridge} up")
         batch(lines, self.switch)
 
     def move(self, cables: Sequence[tuple[Member, str, int, str]]) -> None:
-        """Move the ends of cables: member, name of where it is, pid of where it goes, name of the interface there."""
+        """Move the ends of cables: member, where it is (name), where it goes (pid), name of the interface."""
         for _, name, pid, device in cables:
             batch([f"link set {device} netns {pid}"], name)
 
     def cut(self, member: Member) -> None:
-        """Lose every packet to and from the member; the interface stays up, as behind a broken switch."""
-        batch([f"link set {member.port} type bridge_slave state 0"], self.switch)
+        """Lose every packet to and from the member; its interface stays up, as behind a broken switch."""
+        batch([f"link set {member.port} nomaster"], self.switch)
 
     def restore(self, member: Member) -> None:
         """Undo `cut`."""
-        batch([f"link set {member.port} type bridge_slave state 3"], self.switch)
+        batch([f"link set {member.port} master {member.bridge}"], self.switch)
 
 
 def make_netns(record: Record, name: str) -> None:

@@ -26,8 +26,8 @@ _PATIENCE = 15.0  # seconds for everything of a lab to end
 class Record:
     """The list of what has to be removed, on disk before any of it exists.
 
-    Whoever adds something to a lab, the Windows twins for example, adds it here first (`add_netns`, `add_file`), or
-    at once where it has no name before it exists (`add_process`).
+    Whoever adds something to a lab, the Windows twins for example, adds it here first (`add_netns`,
+    `add_file`), or at once where it has no name before it exists (`add_process`).
     """
 
     def __init__(self, directory: Path, content: dict[str, Any]) -> None:
@@ -151,7 +151,7 @@ def _boot_id() -> str:
 
 
 def _started(pid: int) -> str:
-    """Return when the process started, which together with the pid names it for good; empty when it is gone."""
+    """Return when the process started, which with the pid names it for good; empty when it is gone."""
     try:
         fields = (
             Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
@@ -177,7 +177,7 @@ def _end_processes(processes: list[tuple[int, str]]) -> None:
 
 
 def _end_guests(names: list[str]) -> None:
-    """End what still runs inside the hosts: in one of our network namespaces and not in our own PID namespace."""
+    """End what still runs inside the hosts: in a network namespace of ours, in a PID namespace not ours."""
     inodes = set()
     for name in names:
         with contextlib.suppress(OSError):

@@ -19,8 +19,12 @@ MS_REC = 16384
 MS_PRIVATE = 1 << 18
 MNT_DETACH = 2
 
+CAP_SYS_RAWIO = 17
+CAP_SYS_TIME = 25
+
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
+_PR_CAPBSET_DROP = 24
 _SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41, "ppc64le": 203, "s390x": 217}
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -51,8 +55,8 @@ def enter_handle(handle: int, kind: int) -> None:
     _check(_libc.setns(handle, kind), "setns")
 
 
-def mount(source: str, target: str, kind: str = "", flags: int = 0, options: str = "") -> None:
-    """Mount, with the arguments of mount(2)."""
+def mount(source: str, target: str, kind: str = "", *, flags: int = 0, options: str = "") -> None:
+    """Mount a file system, or the source itself with MS_BIND."""
     result = _libc.mount(
         source.encode(),
         target.encode(),
@@ -80,6 +84,12 @@ def pivot_root(new_root: str) -> None:
 def die_with_parent(signal_number: int) -> None:
     """Have the kernel send the signal when the parent ends."""
     _check(_libc.prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal_number), 0, 0, 0), "prctl")
+
+
+def drop_capabilities(*numbers: int) -> None:
+    """Keep every program that this process and its children execute from having the capabilities."""
+    for number in numbers:
+        _check(_libc.prctl(_PR_CAPBSET_DROP, ctypes.c_ulong(number), 0, 0, 0), "prctl")
 
 
 def set_host_name(name: str) -> None:

@@ -5,7 +5,7 @@ from fwfix.lab.linux.inventory import write_inventory
 from fwfix.lab.linux.lab import Lab
 from fwfix.lab.linux.requirements import legacy_missing, requirements
 from fwfix.lab.linux.spec import HostSpec, Listener
-from fwfix.lab.network import Outside
+from fwfix.lab.outside import Outside
 from fwfix.lab.records import clean
 
 __all__ = [

@@ -18,6 +18,7 @@ from fwfix.lab.records import Record
 _PACKAGES = Path(__file__).resolve().parents[3]
 _CODE = "import sys; sys.path.insert(0, {!r}); from fwfix.lab.linux.supervisor import main; main()"
 _PATIENCE = 120.0
+_kept: list[subprocess.Popen[bytes]] = []  # a forgotten Popen of a living process is a warning
 
 
 class Control:
@@ -106,6 +107,8 @@ class Control:
         """Let the lab outlive this process."""
         self._ask({"do": "keep"})
         self.release()
+        if self._process is not None:
+            _kept.append(self._process)
 
     def release(self) -> None:
         """Let go of the lifeline, and of the supervisor's remains once it has ended."""

@@ -106,7 +106,8 @@ def _opaque(path: Path, mode: int, *, opaque: bool = True) -> None:
 
 
 def _mount_overlay(base: Path, root: Path) -> None:
-    options = f"lowerdir=/,upperdir={base}/upper,workdir={base}/work"
+    os.chdir(base)  # in the options of an overlay, commas and colons of a path would mean something
+    options = "lowerdir=/,upperdir=upper,workdir=work"
     deadline = time.monotonic() + 5
     while True:
         try:
@@ -154,29 +155,38 @@ def _write(path: Path, mode: int, owner: int, text: str) -> None:
 
 def _mount_kernel(root: Path) -> None:
     quiet = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
-    syscalls.mount("proc", str(root / "proc"), "proc", quiet)
-    syscalls.mount("sysfs", str(root / "sys"), "sysfs", quiet | syscalls.MS_RDONLY)
+    syscalls.mount("proc", str(root / "proc"), "proc", flags=quiet)
+    # The one file in there whose writer takes the whole machine along.
+    with contextlib.suppress(FileNotFoundError):
+        syscalls.mount("/dev/null", str(root / "proc/sysrq-trigger"), flags=syscalls.MS_BIND)
+    syscalls.mount("sysfs", str(root / "sys"), "sysfs", flags=quiet | syscalls.MS_RDONLY)
 
 
 def _mount_devices(dev: Path) -> None:
-    syscalls.mount("tmpfs", str(dev), "tmpfs", syscalls.MS_NOSUID, "mode=755,size=1m")
+    syscalls.mount("tmpfs", str(dev), "tmpfs", flags=syscalls.MS_NOSUID, options="mode=755,size=1m")
     for name, (major, minor) in _NODES.items():
         os.mknod(dev / name, stat.S_IFCHR | 0o666, os.makedev(major, minor))
         (dev / name).chmod(0o666)
     for name in ("pts", "shm"):
         (dev / name).mkdir()
     options = "newinstance,ptmxmode=0666,mode=620,gid=5"
-    syscalls.mount("devpts", str(dev / "pts"), "devpts", syscalls.MS_NOSUID | syscalls.MS_NOEXEC, options)
-    syscalls.mount("tmpfs", str(dev / "shm"), "tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, "mode=1777")
+    syscalls.mount(
+        "devpts", str(dev / "pts"), "devpts", flags=syscalls.MS_NOSUID | syscalls.MS_NOEXEC, options=options
+    )
+    _mount_memory(dev / "shm", 0o1777)
     links = {"ptmx": "pts/ptmx", "fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2"}
     for name, target in links.items():
         (dev / name).symlink_to(target)
 
 
+def _mount_memory(path: Path, mode: int) -> None:
+    flags = syscalls.MS_NOSUID | syscalls.MS_NODEV
+    syscalls.mount("tmpfs", str(path), "tmpfs", flags=flags, options=f"mode={mode:o}")
+
+
 def _mount_volatile(root: Path) -> None:
     for name, mode in (("run", 0o755), ("tmp", 0o1777)):
-        flags = syscalls.MS_NOSUID | syscalls.MS_NODEV
-        syscalls.mount("tmpfs", str(root / name), "tmpfs", flags, f"mode={mode:o}")
+        _mount_memory(root / name, mode)
     for name, mode in (("sshd", 0o755), ("lock", 0o1777)):
         (root / "run" / name).mkdir()
         (root / "run" / name).chmod(mode)

@@ -63,18 +63,8 @@ def file_system_plan(
 
 
 def _accounts(spec: HostSpec, home: str, password_hash: str) -> list[_File]:
-    users = [
-        line.split(":")
-        for line in Path("/etc/passwd").read_text(encoding="utf-8").splitlines()
-        if line.count(":") == 6
-    ]  # noqa: PLR2004
-    users = [item for item in users if 0 < int(item[2]) < _OPS_ID and item[0] not in ("sshd", spec.user)]
-    groups = [
-        line.split(":")
-        for line in Path("/etc/group").read_text(encoding="utf-8").splitlines()
-        if line.count(":") == 3
-    ]  # noqa: PLR2004
-    groups = [item for item in groups if int(item[2]) < _OPS_ID and item[0] != spec.user]
+    users = [item for item in _table("/etc/passwd") if item[0] not in ("root", "sshd", spec.user)]
+    groups = [item for item in _table("/etc/group") if item[0] != spec.user]
     passwd = [f"root:x:0:0:root:/root:{spec.shell if spec.user == 'root' else '/bin/bash'}"]
     passwd += [":".join((item[0], "x", *item[2:])) for item in users]
     passwd.append("sshd:x:990:65534::/run/sshd:/usr/sbin/nologin")
@@ -90,6 +80,12 @@ def _accounts(spec: HostSpec, home: str, password_hash: str) -> list[_File]:
         ("/etc/shadow", 0o600, 0, "\n".join(shadow) + "\n"),
         ("/etc/gshadow", 0o600, 0, "".join(f"{line.partition(':')[0]}:*::\n" for line in group)),
     ]
+
+
+def _table(path: str) -> list[list[str]]:
+    """Read this machine's system accounts or groups; a host has all of them and nobody else."""
+    lines = (line.split(":") for line in Path(path).read_text(encoding="utf-8").splitlines() if ":" in line)
+    return [item for item in lines if int(item[2]) < _OPS_ID]
 
 
 def _identity(spec: HostSpec) -> list[_File]:
@@ -158,11 +154,10 @@ def _noise(spec: HostSpec, home: str, owner: int) -> list[_File]:
 
 def _alternatives(spec: HostSpec) -> list[tuple[str, str]]:
     kind = "legacy" if spec.firewall == "iptables-legacy" else "nft"
-    links = []
-    for family in ("iptables", "ip6tables"):
-        for end in ("", "-save", "-restore"):
-            links.append((f"/etc/alternatives/{family}{end}", f"/usr/sbin/{family}-{kind}{end}"))
-    return links
+    tools = [
+        f"{family}-{kind}{end}" for family in ("iptables", "ip6tables") for end in ("", "-save", "-restore")
+    ]
+    return [(f"/etc/alternatives/{tool.replace('-' + kind, '')}", f"/usr/sbin/{tool}") for tool in tools]
 
 
 def _removed(spec: HostSpec) -> list[str]:

@@ -1,6 +1,7 @@
 """The first process of a host: builds it, boots it, then is its small init.
 
-Forked from the supervisor; process 1 of its PID namespace, so that its death is the death of everything in the host.
+Forked from the supervisor; process 1 of its PID namespace, so that its death is the death of everything in
+the host.
 """
 
 import contextlib
@@ -12,7 +13,7 @@ import socket
 import subprocess
 import time
 from pathlib import Path
-from typing import NoReturn, TypedDict
+from typing import Any, NoReturn, TypedDict
 
 from fwfix.lab import syscalls
 from fwfix.lab.linux.filesystem import FileSystemPlan, make_root
@@ -44,8 +45,8 @@ class GuestPlan(TypedDict):
 def run_guest(plan: GuestPlan, channel: socket.socket) -> NoReturn:
     """Be the host until the supervisor, or somebody in it with a SIGKILL from outside, ends it.
 
-    Says `{"made": true}` on the channel once the namespaces and files are there, waits for a line, boots, and says
-    `{"booted": true}`, or `{"error": ...}` at either point.
+    Says `{"made": true}` on the channel once the namespaces and files are there, waits for a byte, boots, and
+    says `{"booted": true}`, or `{"error": ...}` at either point.
     """
     try:
         _live(plan, channel)
@@ -60,6 +61,7 @@ def run_guest(plan: GuestPlan, channel: socket.socket) -> NoReturn:
 def _live(plan: GuestPlan, channel: socket.socket) -> None:
     syscalls.die_with_parent(signal.SIGKILL)
     syscalls.set_process_name("init")
+    syscalls.drop_capabilities(syscalls.CAP_SYS_TIME, syscalls.CAP_SYS_RAWIO)  # the clock is the machine's
     syscalls.unshare(_NEW)
     syscalls.set_host_name(plan["name"])
     # Opened before the old root goes: the record of what was received lies outside the host.
@@ -90,7 +92,7 @@ def _boot(plan: GuestPlan, journals: list[int]) -> None:
     if plan["sshd"]:
         start_sshd()
     for command in plan["boot"]:
-        with Path("/var/log/boot.log").open("ab") as log:
+        with Path("/run/boot.log").open("ab") as log:
             subprocess.run(
                 ["/bin/sh", "-c", command], stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False
             )
@@ -107,6 +109,7 @@ def _configure_network(plan: GuestPlan) -> None:
         (settings / "accept_ra").write_text("0", encoding="ascii")
         if not plan["ipv6"]:
             (settings / "disable_ipv6").write_text("1", encoding="ascii")
+    Path("/proc/sys/net/ipv4/ip_forward").write_text("0", encoding="ascii")  # a new namespace inherits it
     lines = ["link set lo up"]
     for device, ipv4, ipv6 in plan["interfaces"]:
         lines.append(f"addr add {ipv4} dev {device}")
@@ -142,7 +145,8 @@ def _be_init(log: socket.socket, channel: socket.socket) -> None:
     signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
     _reap()
     while True:
-        ready, _, _ = select.select([log, wake_read, channel], [], [])
+        wanted: list[Any] = [log, wake_read, channel]
+        ready, _, _ = select.select(wanted, [], [])
         if log in ready:
             _write_log(log.recv(65536))
         if wake_read in ready:

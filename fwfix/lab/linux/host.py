@@ -12,8 +12,9 @@ from pathlib import Path
 from fwfix.errors import LabError
 from fwfix.lab.linux.control import Control
 from fwfix.lab.linux.guest import ENVIRONMENT, GuestPlan
+from fwfix.lab.linux.planning import Cables
 from fwfix.lab.linux.spec import HostSpec
-from fwfix.lab.network import Member, Network, name_netns
+from fwfix.lab.network import Network, name_netns
 
 _PATIENCE = 20.0
 
@@ -25,7 +26,7 @@ class LabHost:
     Attributes:
         identity_file: private key that the host's user may log on with.
         host_key: public key of its sshd, `ssh-ed25519 AAAA...`.
-        cables: its places on the switch, with the device at the host's end; the first is the one it is reached at.
+        cables: its places on the switch, with the device at the host's end; it is reached at the first.
     """
 
     spec: HostSpec
@@ -34,7 +35,7 @@ class LabHost:
     host_key: str
     control: Control
     network: Network
-    cables: tuple[tuple[Member, str], ...]
+    cables: Cables
     plan: GuestPlan
 
     platform = "linux"
@@ -61,7 +62,7 @@ class LabHost:
 
     @property
     def netns(self) -> str:
-        """A name that `ip netns exec` takes; that command stays outside the host's file system and processes."""
+        """A name that `ip netns exec` takes; that command stays outside the host's files and processes."""
         return self.cables[0][0].netns
 
     @property
@@ -80,21 +81,20 @@ class LabHost:
         self,
         argv: Sequence[str],
         *,
-        input: str | None = None,
-        timeout: float = 30,  # noqa: A002 - as in subprocess
+        input: str | None = None,  # noqa: A002 - as in subprocess
+        timeout: float = 30,
     ) -> subprocess.CompletedProcess[str]:
         """Run a command as root inside all namespaces of the host, whatever its network does."""
         enter = ["nsenter", "--target", str(self.pid), "--mount", "--uts", "--ipc", "--net", "--pid", "--"]
-        given: dict[str, object] = {"stdin": subprocess.DEVNULL} if input is None else {"input": input}
         return subprocess.run(
             [*enter, *argv],
+            input=input or "",
             capture_output=True,
             text=True,
             timeout=timeout,
             check=False,
             env=ENVIRONMENT,
-            **given,
-        )  # type: ignore[call-overload,no-any-return]
+        )
 
     def _output(self, *argv: str) -> str:
         done = self.run(argv)
@@ -174,7 +174,7 @@ class LabHost:
                     continue
 
     def reboot(self, *, boot: Sequence[str] = ()) -> None:
-        """End everything and boot again: new kernel state of the network, empty /run and /tmp, everything else kept.
+        """End everything and boot again: new network state in the kernel, empty /run and /tmp.
 
         The uptime stays that of this machine, and so does the kernel's boot id.
 
@@ -182,9 +182,10 @@ class LabHost:
             boot: further commands for the end of this boot.
         """
         self.control.stop([self.name])
-        plan = GuestPlan(**{**self.plan, "boot": [*self.plan["boot"], *boot]})  # type: ignore[typeddict-item]
+        plan = self.plan.copy()
+        plan["boot"] = [*plan["boot"], *boot]
         self.control.start([plan])
-        # A new network namespace instead of a flush: rules, sets, connections and settings all are as after a reset.
+        # Not a flush but a new namespace: rules, sets, connections and settings all are as after a reset.
         self.network.move([(member, self.netns, self.pid, device) for member, device in self.cables])
         name_netns(self.netns, self.pid)
         self.control.boot([self.name])

@@ -13,8 +13,7 @@ from fwfix.lab import syscalls
 def fork_listener(port: int, protocol: str, process: str, journal: int) -> int:
     """Start a process that listens on the port in both families; return its pid.
 
-    Args:
-        journal: open file that takes one JSON line per connection and per piece received.
+    The journal is an open file; it takes one JSON line per connection and per piece received.
     """
     # Bound before the fork: when this returns, the port is open.
     sockets = _bind(port, socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM)

@@ -15,7 +15,7 @@ _HEAD = """\
 -A INPUT -j SITE-IN
 """
 _TAIL = """\
--A SITE-IN -p tcp -m tcp --dport 23 -m comment --comment "site: telnet is gone, see wiki \\"hardening\\"" -j REJECT
+-A SITE-IN -p tcp -m tcp --dport 23 -m comment --comment "site: telnet is gone, see \\"hardening\\"" -j REJECT
 -A SITE-IN -m limit --limit 6/min -j NFLOG --nflog-prefix "site-denied: "
 COMMIT
 """
@@ -33,8 +33,8 @@ def site_rules(spec: HostSpec, family: int) -> str:
 
 
 def _accept(protocol: str, port: int, why: str) -> str:
-    state = "-m conntrack --ctstate NEW "
-    return f'-A SITE-IN -p {protocol} -m {protocol} --dport {port} {state}-m comment --comment "site: {why}" -j ACCEPT\n'
+    match = f"-p {protocol} -m {protocol} --dport {port} -m conntrack --ctstate NEW"
+    return f'-A SITE-IN {match} -m comment --comment "site: {why}" -j ACCEPT\n'
 
 
 def site_ruleset(spec: HostSpec) -> str:

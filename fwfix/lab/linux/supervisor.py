@@ -1,7 +1,7 @@
 """The one process of a lab outside its hosts: their parent, and the keeper of their file systems.
 
-It lives in a mount namespace of its own, in which the files of all hosts are: when it dies, the kernel ends every host
-and forgets every mount. Imports nothing but the standard library, since every host's first process is a fork of it.
+It lives in a mount namespace of its own, in which the files of all hosts are: when it dies, the kernel ends
+every host and forgets every mount. It needs nothing but the standard library: every host is a fork of it.
 
     python -I -S -c ... DIRECTORY LIFELINE
 """
@@ -18,8 +18,7 @@ import traceback
 from pathlib import Path
 from typing import Any, NoReturn
 
-from fwfix.lab import records
-from fwfix.lab import syscalls
+from fwfix.lab import records, syscalls
 from fwfix.lab.linux.filesystem import mount_var
 from fwfix.lab.linux.guest import GuestPlan, run_guest
 
@@ -180,6 +179,10 @@ def _stop(*_: object) -> NoReturn:
 
 def main() -> None:
     """Run the supervisor until the lab ends."""
+    os.umask(0o022)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)  # whatever the builder ignores, the hosts' programs shall not
     supervisor = Supervisor(Path(sys.argv[1]), int(sys.argv[2]))
     listening = supervisor.prepare()
     signal.signal(signal.SIGTERM, _stop)
