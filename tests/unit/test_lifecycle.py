@@ -1,9 +1,9 @@
 """The rules of safety hold for whatever order of answers, silences and interruptions."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from fwfix.lifecycle import (
     ASK_BEYOND_SECONDS,
@@ -26,6 +26,8 @@ from fwfix.model.outcome import Outcome
 from fwfix.model.plan import Reason
 
 WHY = Reason(code="test", message="because")
+# Mostly well, so that lives get far enough to be worth breaking.
+FATES = st.sampled_from(["ok"] * 6 + ["lost", "unsent", "refused"])
 
 
 class FakeHost:
@@ -81,9 +83,11 @@ class Life(RuleBasedStateMachine):
             )
         self.state = evolve(self.state, event, now=self.now)
 
-    @precondition(lambda self: self.state.outcome is None)
-    @rule(fate=st.sampled_from(["ok", "lost", "unsent", "refused"]), verified=st.booleans())
-    def take_a_step(self, fate: str, *, verified: bool) -> None:
+    @rule(fate=FATES, verified=st.booleans(), seconds=st.sampled_from([0.0] * 6 + [1.0, 130.0]))
+    def take_a_step(self, fate: str, *, verified: bool, seconds: float) -> None:
+        self._pass(seconds)
+        if self.state.outcome is not None:
+            return
         step = decide(self.state, now=self.now)
         self._go(step)
         if fate == "unsent":
@@ -114,16 +118,15 @@ class Life(RuleBasedStateMachine):
             case _:
                 self.state = evolve(self.state, Checked(), now=self.now)
 
-    @rule(seconds=st.sampled_from([1.0, 50.0, 130.0]))
-    def let_time_pass(self, seconds: float) -> None:
+    def _pass(self, seconds: float) -> None:
         self.now += seconds
         if self.deadline is not None and self.now >= self.deadline and self.host.file is RecordState.ARMED:
             self.host.undo()
 
-    @precondition(lambda self: self.state.outcome is None)
-    @rule()
-    def interrupt(self) -> None:
-        self.state = evolve(self.state, Stopped(reason=WHY), now=self.now)
+    @rule(really=st.sampled_from([False] * 5 + [True]))
+    def interrupt(self, *, really: bool) -> None:
+        if really:
+            self.state = evolve(self.state, Stopped(reason=WHY), now=self.now)
 
     @invariant()
     def nothing_that_changes_is_sent_twice(self) -> None:
@@ -158,6 +161,7 @@ class Life(RuleBasedStateMachine):
 
 
 TestLife = Life.TestCase
+TestLife.settings = settings(max_examples=300, stateful_step_count=25, deadline=None)
 
 
 def _after(*events: object) -> State:
