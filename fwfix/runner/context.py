@@ -14,6 +14,7 @@ from fwfix.model.host import Host, Platform
 from fwfix.model.observation import Observation
 from fwfix.model.outcome import HostReport, StepRecord
 from fwfix.model.plan import Reason
+from fwfix.model.script import Invocation, Result
 
 # A script that takes longer than this has met a host that is not well.
 SCRIPT_SECONDS = 60.0
@@ -22,11 +23,25 @@ SCRIPT_SECONDS = 60.0
 class Log(Protocol):
     """Where steps are written down; durable when a call returns."""
 
-    def announce(self, host: str, step: str, detail: Mapping[str, object]) -> None:
-        """Write down what is about to be done on a host."""
+    def announce(
+        self,
+        host: str,
+        step: str,
+        *,
+        invocation: Invocation | None = None,
+        reverts_at: datetime | None = None,
+    ) -> None:
+        """Write down what is about to be done on a host; it is done only when this has returned."""
 
-    def record(self, host: str, record: StepRecord, detail: Mapping[str, object]) -> None:
-        """Write down how it ended."""
+    def record(
+        self,
+        host: str,
+        record: StepRecord,
+        *,
+        result: Result | None = None,
+        reverts_at: datetime | None = None,
+    ) -> None:
+        """Write down how a step ended and what the host answered."""
 
     def finish(self, report: HostReport) -> None:
         """Write down what became of a host."""

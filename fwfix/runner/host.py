@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Self
 
 from fwfix.drivers.base import Answer
@@ -28,7 +28,7 @@ from fwfix.lifecycle import (
 from fwfix.model.observation import Observation
 from fwfix.model.outcome import HostReport, Probe, Reading, StepRecord
 from fwfix.model.plan import HostPlan, Reason
-from fwfix.model.script import Invocation
+from fwfix.model.script import Invocation, Result
 from fwfix.planning import recheck
 from fwfix.probes import Probing, probe_now
 from fwfix.runner.context import SCRIPT_SECONDS, Prepared, RunContext, reason_of
@@ -48,6 +48,8 @@ BASELINE_SECONDS = 3.0
 # A blocked probe needs no longer than this for its first packet to be counted on the host.
 FIRST_PACKET_SECONDS = 0.15
 _ASK_PAUSES = (0.5, 1.0, 2.0, 5.0)
+# These announce themselves, with the script that they send.
+_SENDING = frozenset({Step.ARM, Step.APPLY, Step.CONFIRM, Step.REVERT})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +85,7 @@ class HostRun:
         self._steps: list[StepRecord] = []
         self._notes: list[str] = []
         self._asked = 0
+        self._result: Result | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -129,7 +132,9 @@ class HostRun:
             Step.CHECK: self._check,
         }
         host = self._plan.host.name
-        self._context.log.announce(host, step, {"deadline_s": self._plan.deadline.total_seconds()})
+        self._result = None
+        if step not in _SENDING:
+            self._context.log.announce(host, step)
         self._context.observer.host_step(host, step)
         at, started = self._context.wall(), time.monotonic()
         try:
@@ -151,7 +156,13 @@ class HostRun:
             message=reason.message if reason is not None else "",
         )
         self._steps.append(record)
-        self._context.log.record(self._plan.host.name, record, _detail(event))
+        pending = event.reverts_at if isinstance(event, Answered) else None
+        self._context.log.record(
+            self._plan.host.name,
+            record,
+            result=self._result,
+            reverts_at=None if pending is None else self._context.wall_at(pending),
+        )
 
     # --- the steps -------------------------------------------------------------------------
 
@@ -174,11 +185,12 @@ class HostRun:
         invocation = self._driver.arm(
             self._plan, seconds=round(self._plan.deadline.total_seconds()), stamp=self._context.stamp
         )
-        return self._send(invocation, self._executor)
+        return self._send(Step.ARM, invocation, self._executor)
 
     def _apply(self, state: State) -> Event:
         sources = probe_sources(self._plan.protections, self._lookout.vantages(self._plan))
-        return self._send(self._driver.apply(self._plan, probe_sources=sources), self._executor, state=state)
+        invocation = self._driver.apply(self._plan, probe_sources=sources)
+        return self._send(Step.APPLY, invocation, self._executor, state=state)
 
     def _verify(self, state: State) -> Event:
         targets = self._lookout.targets(self._plan)
@@ -218,7 +230,7 @@ class HostRun:
         )
 
     def _confirm(self, state: State) -> Event:
-        return self._send(self._driver.confirm(self._plan), self._fresh, state=state)
+        return self._send(Step.CONFIRM, self._driver.confirm(self._plan), self._fresh, state=state)
 
     def _revert(self, state: State) -> Event:
         """Undo: over the connection that is there, else over a new one; sending it again does no harm."""
@@ -226,12 +238,12 @@ class HostRun:
         for executor in (self._fresh, self._executor):
             if executor is not None:
                 try:
-                    return self._send(invocation, executor, state=state)
+                    return self._send(Step.REVERT, invocation, executor, state=state)
                 except HostError:
                     executor.close()
         self._fresh = self._executor = None
         self._fresh = self._context.open(self._plan.host)
-        return self._send(invocation, self._fresh, state=state)
+        return self._send(Step.REVERT, invocation, self._fresh, state=state)
 
     def _ask(self, _: State) -> Event:
         """Ask over a new connection what the file says; a pause before every time but the first."""
@@ -269,11 +281,16 @@ class HostRun:
         return self._driver.read_observation(result)
 
     def _send(
-        self, invocation: Invocation, executor: Executor | None, *, state: State | None = None
+        self, step: Step, invocation: Invocation, executor: Executor | None, *, state: State | None = None
     ) -> Answered:
+        """Send a script that may change the host: in the journal word for word before it is sent."""
         assert executor is not None
+        self._context.log.announce(
+            self._plan.host.name, step, invocation=invocation, reverts_at=self._latest_revert(step, state)
+        )
         sent_at = time.monotonic()
         result = executor.run(invocation, deadline=min(sent_at + SCRIPT_SECONDS, self._latest(state)))
+        self._result = result
         answer = self._driver.read_answer(result)
         self._notes.extend(answer.notes)
         # The timer ran while the answer travelled: count from the moment of sending.
@@ -281,6 +298,14 @@ class HostRun:
         if reverts_at is not None:
             reverts_at += result.took_ms / 1000
         return Answered(ok=answer.ok, state=answer.state, reverts_at=reverts_at, reason=_refusal(answer))
+
+    def _latest_revert(self, step: Step, state: State | None) -> datetime | None:
+        """Say when the host restores itself at the latest, should we hear nothing more of it."""
+        if state is not None and state.reverts_at is not None:
+            return self._context.wall_at(state.reverts_at)
+        if step is not Step.ARM:
+            return None
+        return self._context.wall() + self._plan.deadline + timedelta(seconds=SCRIPT_SECONDS)
 
     def _latest(self, state: State | None) -> float:
         if state is None or state.reverts_at is None or state.step in (Step.REVERT, Step.ASK):
@@ -320,9 +345,3 @@ def _refusal(answer: Answer) -> Reason | None:
         return None
     holder = f" (run {answer.holder})" if answer.holder else ""
     return Reason(code=answer.code or "failed", message=f"{answer.message or answer.code}{holder}")
-
-
-def _detail(event: Event) -> Mapping[str, object]:
-    if isinstance(event, Answered):
-        return {"state": event.state, "ok": event.ok}
-    return {}

@@ -1,0 +1,70 @@
+"""The journal as the runner sees it: one run, steps by name."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from fwfix.journal import Journal
+from fwfix.model.outcome import HostReport, StepRecord
+from fwfix.model.script import Invocation, Result
+
+
+@dataclass(frozen=True, slots=True)
+class JournalLog:
+    """Writes the steps of one run into the journal."""
+
+    journal: Journal
+    run_id: str
+
+    def announce(
+        self,
+        host: str,
+        step: str,
+        *,
+        invocation: Invocation | None = None,
+        reverts_at: datetime | None = None,
+    ) -> None:
+        """Make a step durable before it is taken."""
+        self.journal.announce(self.run_id, host, [step], invocation=invocation, reverts_at=reverts_at)
+
+    def record(
+        self,
+        host: str,
+        record: StepRecord,
+        *,
+        result: Result | None = None,
+        reverts_at: datetime | None = None,
+    ) -> None:
+        """Write the result of a step."""
+        self.journal.record(self.run_id, host, record, result=result, reverts_at=reverts_at)
+
+    def finish(self, report: HostReport) -> None:
+        """Write the outcome of a host with its evidence."""
+        self.journal.record_probes(self.run_id, report.name, report.probes)
+        self.journal.finish_host(self.run_id, report)
+
+
+class NoLog:
+    """For commands that change nothing and leave nothing behind."""
+
+    def announce(
+        self,
+        host: str,
+        step: str,
+        *,
+        invocation: Invocation | None = None,
+        reverts_at: datetime | None = None,
+    ) -> None:
+        """Nothing is announced."""
+
+    def record(
+        self,
+        host: str,
+        record: StepRecord,
+        *,
+        result: Result | None = None,
+        reverts_at: datetime | None = None,
+    ) -> None:
+        """Nothing is recorded."""
+
+    def finish(self, report: HostReport) -> None:
+        """Nothing is written."""
