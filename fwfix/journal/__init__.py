@@ -1,0 +1,14 @@
+"""The journal: durable before the step that it announces, and readable after any crash."""
+
+from fwfix.journal.book import Journal
+from fwfix.journal.values import (
+    ChainFault,
+    Event,
+    HostEntry,
+    InForce,
+    RunEntry,
+    RunStart,
+    RunState,
+)
+
+__all__ = ["ChainFault", "Event", "HostEntry", "InForce", "Journal", "RunEntry", "RunStart", "RunState"]

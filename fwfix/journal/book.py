@@ -1,0 +1,308 @@
+"""The journal as the rest of fwfix uses it: start a run, announce, record, finish; ask what was."""
+
+import os
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from fwfix.errors import JournalError, UsageError
+from fwfix.journal.chain import canonical
+from fwfix.journal.database import FILE_NAME, connect, explained, prepare, reserve
+from fwfix.journal.history import History
+from fwfix.journal.lease import Lease
+from fwfix.journal.records import (
+    Texts,
+    answer_body,
+    encode_hosts,
+    insert_event,
+    insert_hosts,
+    insert_run,
+    mark_changing,
+    mark_finished,
+    mark_outcome,
+    mark_resumed,
+    script_body,
+    start_body,
+)
+from fwfix.journal.values import (
+    RunStart,
+    changes_host,
+)
+from fwfix.journal.writer import Job, Writer
+from fwfix.model.host import Host
+from fwfix.model.outcome import HostReport, Probe, StepRecord
+from fwfix.model.runid import is_run_id
+from fwfix.model.script import Invocation, Result
+from fwfix.report import host_record, maybe_timestamp, probe_record, step_document, timestamp
+from fwfix.state_dir import prepare_state_dir
+
+_BUSY = timedelta(seconds=10)
+_OPENING = ".opening"
+
+
+def _now() -> datetime:
+    return datetime.now(tz=UTC)
+
+
+class Journal(History):
+    """One open journal. Every method may be called from any thread.
+
+    What writes returns when it is on disk, and raises JournalError if it is not: then the step
+    must not be taken.
+    """
+
+    def __init__(
+        self, directory: Path, *, writer: Writer, reader: sqlite3.Connection, now: Callable[[], datetime]
+    ) -> None:
+        super().__init__(directory, reader)
+        self._writer = writer
+        self._now = now
+        self._leases: dict[str, Lease] = {}
+
+    @classmethod
+    def open(
+        cls, directory: Path, *, now: Callable[[], datetime] = _now, busy: timedelta = _BUSY
+    ) -> "Journal":
+        """Open the journal in a state directory; both are made if they are not there.
+
+        Args:
+            directory: the state directory.
+            now: tells the time of events.
+            busy: how long to wait for another process that writes.
+
+        Raises:
+            JournalError: the directory or the file cannot be used.
+        """
+        real = prepare_state_dir(directory)
+        path = real / FILE_NAME
+        reserve(path)
+        lease = Lease.take(real, _OPENING, patience=busy)
+        if lease is None:
+            raise JournalError(f"Another process has held {real} for too long.", next="Try again.")
+        with lease, explained(path):
+            connection = connect(path, busy=busy)
+            try:
+                prepare(connection, path)
+                reader = connect(path, busy=busy)
+                reader.execute("PRAGMA query_only=ON")
+            except BaseException:
+                connection.close()
+                raise
+        return cls(real, writer=Writer(connection, path), reader=reader, now=now)
+
+    def close(self) -> None:
+        """Write what waits, let go of every run, and close. A run without an end stays unfinished."""
+        self._writer.close()
+        self.close_reader()
+        for run_id in tuple(self._leases):
+            self._release(run_id)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def commits(self) -> int:
+        """Transactions written so far: each flushes the disk once."""
+        return self._writer.commits
+
+    def start_run(self, start: RunStart) -> None:
+        """Write the header of a run with its hosts and its plan, and take its lease.
+
+        Raises:
+            JournalError: it cannot be written, or the run id is taken.
+        """
+        records = encode_hosts(start.hosts, start.others)
+        texts = Texts()
+        plan = None if start.plan_json is None else texts.add(start.plan_json)
+        body = canonical(start_body(start, {name: record for name, _, record in records}, plan))
+        at = timestamp(start.started_at)
+        self._lease(start.run_id)
+
+        def job(connection: sqlite3.Connection) -> None:
+            if connection.execute("SELECT 1 FROM runs WHERE run_id = ?", (start.run_id,)).fetchone():
+                raise JournalError(
+                    f"The journal has run {start.run_id} already.",
+                    next="A plan is applied once: make a new one.",
+                )
+            texts.insert(connection)
+            insert_run(connection, start, pid=os.getpid(), plan_sha256=plan)
+            insert_hosts(connection, start.run_id, records)
+            insert_event(connection, run_id=start.run_id, at=at, host=None, kind="started", body=body)
+
+        try:
+            self._writer.write(job)
+        except BaseException:
+            self._release(start.run_id)
+            raise
+
+    def resume_run(
+        self,
+        run_id: str,
+        *,
+        command: str,
+        operator: str,
+        controller: str,
+        hosts: Sequence[Host] = (),
+        others: Sequence[Host] = (),
+    ) -> None:
+        """Take up a run again, for `runs recover` and `apply --continue`; `finish_run` ends it again.
+
+        Args:
+            run_id: the run.
+            command: `recover` or `apply`.
+            operator: who does it now.
+            controller: from where.
+            hosts: replace the recorded connection settings of these hosts, or come in new.
+            others: the same for jump hosts and vantages.
+
+        Raises:
+            UsageError: there is no such run.
+            JournalError: another process works on it.
+        """
+        self.header(run_id)
+        records = encode_hosts(hosts, others)
+        body = canonical(
+            {
+                "command": command,
+                "operator": operator,
+                "controller": controller,
+                "hosts": {name: record for name, _, record in records},
+            }
+        )
+        self._lease(run_id)
+
+        def job(connection: sqlite3.Connection) -> None:
+            mark_resumed(connection, run_id, pid=os.getpid())
+            insert_hosts(connection, run_id, records)
+            insert_event(
+                connection, run_id=run_id, at=timestamp(self._now()), host=None, kind="resumed", body=body
+            )
+
+        try:
+            self._writer.write(job)
+        except BaseException:
+            self._release(run_id)
+            raise
+
+    def announce(
+        self,
+        run_id: str,
+        host: str,
+        steps: Sequence[str],
+        *,
+        invocation: Invocation | None = None,
+        reverts_at: datetime | None = None,
+        detail: Mapping[str, object] | None = None,
+    ) -> None:
+        """Write which steps are about to be taken; take them only when this has returned.
+
+        Args:
+            run_id: the run.
+            host: its host.
+            steps: every step that the script takes.
+            invocation: the script as it will be run, kept word for word.
+            reverts_at: when the host restores itself at the latest, if this arms it.
+            detail: anything else that a later reader needs; JSON.
+        """
+        texts = Texts()
+        script = None if invocation is None else script_body(invocation, texts)
+        self._append(
+            run_id,
+            host,
+            "announced",
+            {
+                "steps": list(steps),
+                "script": script,
+                "reverts_at": maybe_timestamp(reverts_at),
+                "detail": dict(detail or {}),
+            },
+            texts=texts,
+            before=partial(mark_changing, run_id=run_id, host=host) if changes_host(steps) else None,
+        )
+
+    def record(
+        self,
+        run_id: str,
+        host: str,
+        step: StepRecord,
+        *,
+        result: Result | None = None,
+        reverts_at: datetime | None = None,
+        detail: Mapping[str, object] | None = None,
+    ) -> None:
+        """Write the result of a step, and what the host answered."""
+        texts = Texts()
+        body = step_document(step) | {
+            "message": step.message,
+            "answer": None if result is None else answer_body(result, texts),
+            "reverts_at": maybe_timestamp(reverts_at),
+            "detail": dict(detail or {}),
+        }
+        self._append(run_id, host, "step", body, texts=texts)
+
+    def record_probes(self, run_id: str, host: str, probes: Sequence[Probe]) -> None:
+        """Write what probes met, with the time, as evidence."""
+        self.append(run_id, host, "probes", {"probes": [probe_record(probe) for probe in probes]})
+
+    def append(self, run_id: str, host: str | None, kind: str, body: Mapping[str, object]) -> None:
+        """Write any other event; `host` None where it concerns the whole run."""
+        self._append(run_id, host, kind, body)
+
+    def finish_host(self, run_id: str, report: HostReport) -> None:
+        """Write how a host ended."""
+        mark = partial(mark_outcome, run_id=run_id, host=report.name, outcome=report.outcome)
+        self._append(run_id, report.name, "outcome", host_record(report), before=mark)
+
+    def finish_run(self, run_id: str, *, exit_code: int, finished_at: datetime | None = None) -> None:
+        """Write the end of a run and let go of it."""
+        end = timestamp(finished_at or self._now())
+        mark = partial(mark_finished, run_id=run_id, finished_at=end, exit_code=exit_code)
+        self._append(run_id, None, "finished", {"exit_code": exit_code, "finished_at": end}, before=mark)
+        self._release(run_id)
+
+    def _append(
+        self,
+        run_id: str,
+        host: str | None,
+        kind: str,
+        body: Mapping[str, object],
+        *,
+        texts: Texts | None = None,
+        before: Job | None = None,
+    ) -> None:
+        written = canonical(body)
+        at = timestamp(self._now())
+
+        def job(connection: sqlite3.Connection) -> None:
+            if texts is not None:
+                texts.insert(connection)
+            insert_event(connection, run_id=run_id, at=at, host=host, kind=kind, body=written)
+            if before is not None:
+                before(connection)
+
+        self._writer.write(job)
+
+    def _lease(self, run_id: str) -> None:
+        if not is_run_id(run_id):
+            raise UsageError(f"{run_id!r} is not a run id such as 20261121T220003Z-4f2a.")
+        lease = Lease.take(self.directory, run_id)
+        if lease is None:
+            raise JournalError(
+                f"Another fwfix is at work on run {run_id}.",
+                next="Wait for it; `fwfix runs list` shows when it ends.",
+            )
+        self._leases[run_id] = lease
+
+    def _release(self, run_id: str) -> None:
+        lease = self._leases.pop(run_id, None)
+        if lease is not None:
+            lease.release()

@@ -1,0 +1,118 @@
+"""What the journal knows: runs, hosts, events, and which run is in force where."""
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from fwfix.errors import UsageError
+from fwfix.journal import reading
+from fwfix.journal.checking import check_run
+from fwfix.journal.database import FILE_NAME, explained
+from fwfix.journal.lease import is_held
+from fwfix.journal.suggest import unknown_run
+from fwfix.journal.values import ChainFault, Event, HostEntry, InForce, RunEntry, RunState
+
+
+class History:
+    """Reads the journal. Every method may be called from any thread."""
+
+    def __init__(self, directory: Path, reader: sqlite3.Connection) -> None:
+        self.directory = directory
+        self.path = directory / FILE_NAME
+        self._reader = reader
+        self._reading = threading.RLock()
+
+    def runs(self) -> tuple[RunEntry, ...]:
+        """Return all runs without their hosts, newest first."""
+        states = self._states()
+        with self._read() as connection:
+            return tuple(reading.read_headers(connection, states))
+
+    def unfinished(self) -> tuple[RunEntry, ...]:
+        """Return the runs whose controller is gone before their end, newest first."""
+        return tuple(run for run in self.runs() if run.state is RunState.UNFINISHED)
+
+    def header(self, run_id: str) -> RunEntry:
+        """Return one run without its hosts.
+
+        Raises:
+            UsageError: there is no such run; names those that it may have meant.
+        """
+        states = self._states()
+        with self._read() as connection:
+            found = reading.read_headers(connection, states, run_id=run_id)
+            if found:
+                return found[0]
+            raise unknown_run(run_id, reading.read_run_ids(connection))
+
+    def run(self, run_id: str) -> RunEntry:
+        """Return one run with its hosts, as their events add up, and its plan.
+
+        Raises:
+            UsageError: there is no such run; names those that it may have meant.
+        """
+        header = self.header(run_id)
+        with self._read() as connection:
+            hosts, others = reading.read_hosts(connection, run_id)
+            plan = reading.read_plan(connection, run_id)
+        return replace(header, hosts=hosts, others=others, plan_json=plan)
+
+    def host(self, run_id: str, name: str) -> HostEntry:
+        """Return one host of a run, as its events add up.
+
+        Raises:
+            UsageError: there is no such run, or the run has no such host.
+        """
+        self.header(run_id)
+        with self._read() as connection:
+            hosts, _ = reading.read_hosts(connection, run_id, name=name)
+        if not hosts:
+            raise UsageError(
+                f"Run {run_id} has no host {name}.", next=f"`fwfix runs show {run_id}` names them."
+            )
+        return hosts[0]
+
+    def events(self, run_id: str) -> tuple[Event, ...]:
+        """Return the events of a run, oldest first."""
+        with self._read() as connection:
+            return tuple(reading.read_events(connection, run_id))
+
+    def text(self, sha256: str) -> str:
+        """Return a script, an answer or a plan that an event names by digest."""
+        with self._read() as connection:
+            return reading.read_text(connection, sha256)
+
+    def hosts_in_force(self) -> tuple[InForce, ...]:
+        """Say for every host on which a run has its rules, or may have, which run that is."""
+        with self._read() as connection:
+            return reading.read_in_force(connection)
+
+    def check(self, run_id: str | None = None) -> tuple[ChainFault, ...]:
+        """Compare the chain of one run, or of all, with what was written; empty if nothing was changed."""
+        chosen = self.runs() if run_id is None else (self.header(run_id),)
+        with self._read() as connection:
+            return tuple(fault for run in reversed(chosen) for fault in check_run(connection, run.run_id))
+
+    def close_reader(self) -> None:
+        """Close the connection; harmless when it is closed."""
+        with self._reading:
+            self._reader.close()
+
+    @contextmanager
+    def _read(self) -> Iterator[sqlite3.Connection]:
+        """Lend the reading connection inside one transaction: all that is read in it is of one moment."""
+        with self._reading, explained(self.path):
+            self._reader.execute("BEGIN")
+            try:
+                yield self._reader
+            finally:
+                self._reader.execute("ROLLBACK")
+
+    def _states(self) -> reading.States:
+        # Asked before the runs are read: a controller writes the end of a run and then lets go of it.
+        with self._read() as connection:
+            open_ended = reading.read_run_ids(connection, open_ended=True)
+        return reading.States({run_id: is_held(self.directory, run_id) for run_id in open_ended})

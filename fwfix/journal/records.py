@@ -1,0 +1,195 @@
+"""What is written into the tables: runs, hosts, texts and chained events. Runs inside the writer's thread."""
+
+import sqlite3
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from fwfix.errors import JournalError
+from fwfix.journal.chain import canonical, digest_of, sha256
+from fwfix.journal.values import RunStart
+from fwfix.model.host import Host
+from fwfix.model.outcome import Outcome
+from fwfix.model.script import Invocation, Result
+from fwfix.report import timestamp
+
+# A script of 30 kB packs to about a quarter; a higher level costs more time than it saves.
+_PACKING = 1
+
+
+@dataclass(slots=True)
+class Texts:
+    """Texts that an event refers to by digest; each is kept once, however many hosts ran it."""
+
+    by_digest: dict[str, bytes] = field(default_factory=dict)
+
+    def add(self, text: str) -> str:
+        """Pack a text and return its digest."""
+        digest = sha256(text)
+        if digest not in self.by_digest:
+            self.by_digest[digest] = zlib.compress(text.encode("utf-8", "surrogatepass"), _PACKING)
+        return digest
+
+    def insert(self, connection: sqlite3.Connection) -> None:
+        """Keep what is not kept yet."""
+        connection.executemany("INSERT OR IGNORE INTO texts VALUES (?, ?)", self.by_digest.items())
+
+
+def unpack(packed: bytes) -> str:
+    """Return the text that `Texts.add` packed.
+
+    Raises:
+        JournalError: it is damaged.
+    """
+    try:
+        return zlib.decompress(packed).decode("utf-8", "surrogatepass")
+    except (zlib.error, UnicodeDecodeError) as exc:
+        raise JournalError("A text in the journal is damaged.", next="Run `fwfix runs check`.") from exc
+
+
+def insert_event(
+    connection: sqlite3.Connection, *, run_id: str, at: str, host: str | None, kind: str, body: str
+) -> None:
+    """Append one event to a run's chain.
+
+    Args:
+        connection: inside a transaction.
+        run_id: the run; it is there.
+        at: when, as the JSON writes it.
+        host: None if it concerns the whole run.
+        kind: what happened.
+        body: canonical JSON.
+
+    Raises:
+        JournalError: there is no such run.
+    """
+    row = connection.execute("SELECT event_count, head FROM runs WHERE run_id = ?", (run_id,)).fetchone()
+    if row is None:
+        raise JournalError(f"The journal has no run {run_id}.", next="`fwfix runs list` shows the runs.")
+    seq, previous = row[0] + 1, row[1]
+    digest = digest_of(run_id=run_id, seq=seq, at=at, host=host, kind=kind, body=body, previous=previous)
+    connection.execute(
+        "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (run_id, seq, at, host, kind, body, previous, digest),
+    )
+    connection.execute("UPDATE runs SET event_count = ?, head = ? WHERE run_id = ?", (seq, digest, run_id))
+
+
+def start_body(start: RunStart, hosts: Mapping[str, str], plan_sha256: str | None) -> dict[str, object]:
+    """Return the body of a run's first event, which puts header, hosts and plan into the chain."""
+    return {
+        "command": start.command,
+        "target": start.target,
+        "started_at": timestamp(start.started_at),
+        "operator": start.operator,
+        "controller": start.controller,
+        "fwfix_version": start.fwfix_version,
+        "ticket": start.ticket,
+        "reason": start.reason,
+        "plan_digest": start.plan_digest,
+        "plan_sha256": plan_sha256,
+        "hosts": {name: sha256(record) for name, record in hosts.items()},
+    }
+
+
+def insert_run(connection: sqlite3.Connection, start: RunStart, *, pid: int, plan_sha256: str | None) -> None:
+    """Add the header of a run."""
+    connection.execute(
+        "INSERT INTO runs (run_id, command, target, started_at, operator, controller, fwfix_version, ticket,"
+        " reason, plan_digest, plan_sha256, pid) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            start.run_id,
+            start.command,
+            start.target,
+            timestamp(start.started_at),
+            start.operator,
+            start.controller,
+            start.fwfix_version,
+            start.ticket,
+            start.reason,
+            start.plan_digest,
+            plan_sha256,
+            pid,
+        ),
+    )
+
+
+def insert_hosts(
+    connection: sqlite3.Connection, run_id: str, records: Iterable[tuple[str, str, str]]
+) -> None:
+    """Add hosts as (name, role, record), or replace what is known about how to reach them."""
+    (known,) = connection.execute("SELECT count(*) FROM hosts WHERE run_id = ?", (run_id,)).fetchone()
+    connection.executemany(
+        "INSERT INTO hosts (run_id, position, name, role, record) VALUES (?, ?, ?, ?, ?)"
+        " ON CONFLICT (run_id, name) DO UPDATE SET record = excluded.record, role = min(role, excluded.role)",
+        [(run_id, known + number, name, role, record) for number, (name, role, record) in enumerate(records)],
+    )
+
+
+def encode_hosts(hosts: Iterable[Host], others: Iterable[Host]) -> list[tuple[str, str, str]]:
+    """Return (name, role, record) of every host; one of the run that others jump through counts once."""
+    from fwfix.journal.hosts import host_to_json  # noqa: PLC0415 - pydantic is slow to import
+
+    named = {host.name: (host, "host") for host in hosts}
+    for host in others:
+        named.setdefault(host.name, (host, "other"))
+    return [(name, role, canonical(host_to_json(host))) for name, (host, role) in named.items()]
+
+
+def script_body(invocation: Invocation, texts: Texts) -> dict[str, object]:
+    """Describe a script as it will be run; its texts are kept once."""
+    script = invocation.script
+    return {
+        "name": script.name,
+        "sha256": texts.add(script.text),
+        "changes": script.changes,
+        "arguments": list(invocation.arguments),
+        "attachments": {name: texts.add(text) for name, text in invocation.attachments.items()},
+        "templates": [
+            {"name": template.name, "origin": template.origin, "sha256": template.sha256}
+            for template in script.templates
+        ],
+    }
+
+
+def answer_body(result: Result, texts: Texts) -> dict[str, object]:
+    """Describe what a script answered; its texts are kept once."""
+    return {
+        "exit_code": result.exit_code,
+        "stdout": texts.add(result.stdout),
+        "stderr": texts.add(result.stderr),
+        "took_ms": result.took_ms,
+    }
+
+
+def mark_changing(connection: sqlite3.Connection, *, run_id: str, host: str) -> None:
+    """Note that a host may be changed from now on: an earlier outcome is no longer the whole story."""
+    _update_host(connection, "changing = 1, outcome = NULL", (run_id, host))
+
+
+def mark_outcome(connection: sqlite3.Connection, *, run_id: str, host: str, outcome: Outcome) -> None:
+    """Note how a host ended."""
+    _update_host(connection, "outcome = ?", (str(outcome), run_id, host))
+
+
+def _update_host(connection: sqlite3.Connection, what: str, arguments: tuple[str, ...]) -> None:
+    query = f"UPDATE hosts SET {what} WHERE run_id = ? AND name = ?"  # noqa: S608 - our own texts
+    if connection.execute(query, arguments).rowcount != 1:
+        raise JournalError(
+            f"Run {arguments[-2]} has no host {arguments[-1]} in the journal.",
+            next="Report this as a bug of fwfix.",
+        )
+
+
+def mark_resumed(connection: sqlite3.Connection, run_id: str, *, pid: int) -> None:
+    """Note that a run has no end any more."""
+    connection.execute(
+        "UPDATE runs SET finished_at = NULL, exit_code = NULL, pid = ? WHERE run_id = ?", (pid, run_id)
+    )
+
+
+def mark_finished(connection: sqlite3.Connection, *, run_id: str, finished_at: str, exit_code: int) -> None:
+    """Note the end of a run."""
+    connection.execute(
+        "UPDATE runs SET finished_at = ?, exit_code = ? WHERE run_id = ?", (finished_at, exit_code, run_id)
+    )
