@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from fwfix.errors import LabError
 from fwfix.lab.windows.cmd import builtins
+from fwfix.lab.windows.cmd.jobs import TooManyProcessesError
 from fwfix.lab.windows.cmd.line import Command, LineError, Link, Pipeline, Redirect, parse
 from fwfix.lab.windows.cmd.programs import Invocation
 from fwfix.lab.windows.cmd.streams import Collector, InputPipe, Nowhere, Writer
@@ -104,8 +105,12 @@ class Interpreter:
             self._ended(1)
             return
         path, program = found
-        with call.job.processes.process(path.rpartition("\\")[2]):
-            self._ended(program.start(call.child(command.name, command.tail)))
+        try:
+            with call.job.processes.process(path.rpartition("\\")[2]):
+                self._ended(program.start(call.child(command.name, command.tail)))
+        except TooManyProcessesError:
+            call.complain("Not enough quota is available to process this command.\n")
+            self._ended(1)
 
     def _builtin(self, name: str, tail: str, call: Invocation) -> None:
         if name == "exit":
