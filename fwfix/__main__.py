@@ -1,0 +1,5 @@
+"""`python -m fwfix` is `fwfix`."""
+
+from fwfix.cli.main import main
+
+main()

@@ -1,0 +1,104 @@
+"""The program: its own options, its commands, and how an error ends it."""
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from fwfix import __version__
+from fwfix.cli import inventory
+from fwfix.cli.options import Program
+from fwfix.errors import FwfixError, InterruptedRunError, RefusedError
+
+EXIT_UNEXPECTED = 1
+EXIT_USAGE = 2
+EXIT_REFUSED = 5
+EXIT_INTERRUPTED = 130
+
+_LEVELS = ("debug", "info", "warning", "error")
+
+app = typer.Typer(
+    name="fwfix",
+    help="Close exposed printing ports on a fleet of hosts, prove it, and undo it.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(inventory.app)
+
+
+def _print_version(*, value: bool) -> None:
+    if value:
+        typer.echo(f"fwfix {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def configure(
+    context: typer.Context,
+    state_dir: Annotated[
+        Path | None,
+        typer.Option("--state-dir", metavar="DIR", help="Where the journal is kept.", show_default=False),
+    ] = None,
+    *,
+    no_color: Annotated[bool, typer.Option("--no-color", help="Plain text.")] = False,
+    log_level: Annotated[
+        str, typer.Option("--log-level", metavar="LEVEL", help=f"One of {', '.join(_LEVELS)}.")
+    ] = "warning",
+    version: Annotated[  # noqa: ARG001 - the callback prints it
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version.")
+    ] = False,
+) -> None:
+    """Close exposed printing ports on a fleet of hosts, prove it, and undo it."""
+    if log_level.lower() not in _LEVELS:
+        raise typer.BadParameter(f"{log_level!r} is none of {', '.join(_LEVELS)}", param_hint="--log-level")
+    logging.basicConfig(
+        level=log_level.upper(), stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s", force=True
+    )
+    color = not no_color and not os.environ.get("NO_COLOR")
+    context.obj = Program(state_dir=state_dir, color=color, log_level=log_level.lower())
+
+
+def main() -> NoReturn:
+    """Run the program and end it with the contract's exit code."""
+    try:
+        app()
+    except FwfixError as error:
+        _say(error)
+        sys.exit(exit_code_of(error))
+    except KeyboardInterrupt:
+        sys.stderr.write("fwfix: interrupted\n")
+        sys.exit(EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of our output has gone; there is nobody left to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(EXIT_UNEXPECTED)
+    except Exception as error:  # the one place where a bug becomes a message
+        logging.getLogger("fwfix").debug("unexpected", exc_info=True)
+        kind = type(error).__name__
+        sys.stderr.write(
+            f"fwfix: unexpected error: {kind}: {error}\n"
+            "This is a bug in fwfix. Run it again with --log-level debug and report what it prints; "
+            "fwfix runs list shows whether a run is unfinished.\n"
+        )
+        sys.exit(EXIT_UNEXPECTED)
+    sys.exit(0)
+
+
+def exit_code_of(error: FwfixError) -> int:
+    """Return the exit code for an error that ended a command before any host had an outcome."""
+    if isinstance(error, RefusedError):
+        return EXIT_REFUSED
+    if isinstance(error, InterruptedRunError):
+        return EXIT_INTERRUPTED
+    return EXIT_USAGE
+
+
+def _say(error: FwfixError) -> None:
+    sys.stderr.write(f"fwfix: {error.message}\n")
+    if error.next:
+        sys.stderr.write(f"  {error.next}\n")

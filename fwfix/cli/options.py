@@ -1,0 +1,99 @@
+"""The options that many commands share, and what the program itself was told."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """The options in front of the command."""
+
+    state_dir: Path | None = None
+    color: bool = True
+    log_level: str = "warning"
+
+
+def program(context: typer.Context) -> Program:
+    """Return the options in front of the command."""
+    found = context.find_root().obj
+    return found if isinstance(found, Program) else Program()
+
+
+InventoryPaths = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "-i",
+        "--inventory",
+        envvar="FWFIX_INVENTORY",
+        metavar="PATH",
+        help="An inventory file or a folder of them. May be given several times.",
+        show_default=False,
+    ),
+]
+Limit = Annotated[
+    str | None,
+    typer.Option(
+        "-l",
+        "--limit",
+        metavar="PATTERN",
+        help="host, group, glob, label:key=value, @file, !pattern; several with commas.",
+        show_default=False,
+    ),
+]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else there.")
+]
+Forks = Annotated[
+    int, typer.Option("-f", "--forks", metavar="N", min=1, max=1000, help="Hosts worked on at the same time.")
+]
+ConnectTimeout = Annotated[
+    str, typer.Option("--connect-timeout", metavar="DURATION", help="For one connection, logon included.")
+]
+Templates = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--templates", metavar="DIR", help="Own templates, in front of the built-in ones.", show_default=False
+    ),
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+Accept = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--accept",
+        metavar="CODE[@PATTERN]",
+        help="Go on in spite of a stop hazard, everywhere or on some hosts. May be given several times.",
+        show_default=False,
+    ),
+]
+ConfirmWithin = Annotated[
+    str | None,
+    typer.Option(
+        "--confirm-within",
+        metavar="DURATION",
+        help="The host reverts by itself unless confirmed within this time. Default: computed for each host.",
+        show_default=False,
+    ),
+]
+Waves = Annotated[
+    str | None,
+    typer.Option(
+        "--waves",
+        metavar="SPEC",
+        help="Such as 1,5%,25%,100%: cumulative counts or shares.",
+        show_default=False,
+    ),
+]
+MaxFail = Annotated[
+    str, typer.Option("--max-fail", metavar="N|N%", help="Stop when more hosts than this fail.")
+]
+MaxUnreachable = Annotated[
+    str,
+    typer.Option(
+        "--max-unreachable", metavar="N|N%", help="Stop when more hosts than this are out of reach."
+    ),
+]
+Ticket = Annotated[str, typer.Option("--ticket", metavar="TEXT", help="Recorded.", show_default=False)]
+ReasonText = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Recorded.", show_default=False)]
