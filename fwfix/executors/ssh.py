@@ -1,0 +1,95 @@
+"""Run scripts over SSH, as the administrator."""
+
+import ipaddress
+from collections.abc import Mapping
+from pathlib import Path
+
+from fwfix.executors.accounts import Accounts
+from fwfix.executors.ssh_config import SshConfig
+from fwfix.executors.ssh_connect import Connection, Connections, Resolve, peer_of
+from fwfix.executors.ssh_route import Routes
+from fwfix.executors.ssh_run import Errand
+from fwfix.model.host import Host
+from fwfix.model.policy import Address
+from fwfix.model.script import Invocation, Result
+
+
+class SshConnector:
+    """Opens SSH connections; shares jump hosts, keys, and what is known about accounts, for one run."""
+
+    def __init__(
+        self,
+        *,
+        hosts: Mapping[str, Host],
+        resolve: Resolve,
+        accounts: Accounts | None = None,
+        ssh_config: Path | None = None,
+    ) -> None:
+        """Prepare for a run; nothing is contacted.
+
+        Args:
+            hosts: the inventory, for the names in `jump`.
+            resolve: turns a secret reference of a host into the secret.
+            accounts: shared with other connectors of the same run.
+            ssh_config: a file instead of the user's and the system's.
+        """
+        self._accounts = accounts or Accounts()
+        self._resolve = resolve
+        self._routes = Routes(hosts, SshConfig(ssh_config))
+        self._connections = Connections(resolve=resolve, accounts=self._accounts)
+
+    def open(self, host: Host, *, deadline: float) -> "SshExecutor":
+        """Open a new connection to a host.
+
+        Raises:
+            ConnectError: there is none; its subclasses say why.
+        """
+        route = self._routes.to(host, deadline=deadline)
+        user = route[-1].target.user
+        for ref in (host.ssh.password, host.ssh.become_password):
+            if ref is not None:
+                self._accounts.refuse_stopped(user, ref, host.name)
+        connection = self._connections.open(route, deadline=deadline)
+        return SshExecutor(self, connection, host, user)
+
+    def close(self) -> None:
+        """Close the jump hosts and everything else that is shared."""
+        self._connections.close()
+
+    def errand(self, connection: Connection, host: Host, user: str) -> Errand:
+        """Return what runs scripts on a connection."""
+        return Errand(
+            connection.link,
+            host=host,
+            user=user,
+            watch=self._connections.watch,
+            accounts=self._accounts,
+            resolve=self._resolve,
+        )
+
+
+class SshExecutor:
+    """One connection to one host."""
+
+    def __init__(self, connector: SshConnector, connection: Connection, host: Host, user: str) -> None:
+        self._connection = connection
+        self._peer = peer_of(connection.link) if connection.is_direct else None
+        self._errand = connector.errand(connection, host, user)
+
+    @property
+    def peer(self) -> Address | None:
+        """The address that answered; None behind a jump host or a ProxyCommand."""
+        if self._peer is None:
+            return None
+        address = ipaddress.ip_address(self._peer.partition("%")[0])
+        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+            return address.ipv4_mapped
+        return address
+
+    def run(self, invocation: Invocation, *, deadline: float) -> Result:
+        """Run a script and return its answer; see `Executor.run` for what it raises."""
+        return self._errand.run(invocation, deadline=deadline)
+
+    def close(self) -> None:
+        """Close the connection; leaves no thread or socket behind."""
+        self._connection.end()

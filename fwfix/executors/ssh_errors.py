@@ -1,0 +1,163 @@
+"""Map what paramiko and sockets raise to our errors, in one place."""
+
+import errno
+import socket
+import ssl
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum
+
+import paramiko
+from paramiko.buffered_pipe import PipeTimeout
+from paramiko.pkey import UnknownKeyType
+from paramiko.ssh_exception import (
+    ConfigParseError,
+    CouldNotCanonicalize,
+    IncompatiblePeer,
+    MessageOrderError,
+    NoValidConnectionsError,
+    PartialAuthentication,
+    UnableToAuthenticate,
+)
+
+from fwfix.errors import (
+    AuthError,
+    ConnectError,
+    DeadlineError,
+    HostError,
+    HostKeyError,
+    LostError,
+    UnreachableError,
+)
+
+
+class Stage(Enum):
+    """What we were doing when it happened; decides whether the host's state is known."""
+
+    CONNECT = "connect"  # nothing was sent to anybody's shell
+    RUN = "run"  # a script may have been started
+
+
+FOREIGN: tuple[type[Exception], ...] = (
+    paramiko.SSHException,
+    PipeTimeout,
+    UnknownKeyType,
+    EOFError,
+    OSError,
+    subprocess.SubprocessError,
+    UnicodeError,
+    ValueError,
+)
+
+_SOCKET_ADVICE = {
+    errno.ECONNREFUSED: ("refused the connection", "Is sshd running there, and on that port?"),
+    errno.EHOSTUNREACH: ("cannot be reached", "Is it switched on, and is there a route to it?"),
+    errno.ENETUNREACH: ("cannot be reached from here", "There is no route to its network."),
+    errno.ETIMEDOUT: ("does not answer", "Is it switched on, and does a firewall drop SSH on the way?"),
+    errno.ECONNRESET: ("closed the connection", "Look into the log of its sshd."),
+    errno.ECONNABORTED: ("closed the connection", "Look into the log of its sshd."),
+    errno.EPIPE: ("closed the connection", "Look into the log of its sshd."),
+    errno.EACCES: (
+        "cannot be reached: this machine forbids it",
+        "Look at the firewall rules of this machine.",
+    ),
+    errno.EPERM: (
+        "cannot be reached: this machine forbids it",
+        "Look at the firewall rules of this machine.",
+    ),
+    errno.EADDRNOTAVAIL: ("cannot be reached from the address in BindAddress", "Correct ssh_config."),
+    errno.EMFILE: ("was not tried: too many open files here", "Raise `ulimit -n`, or lower --forks."),
+    errno.ENFILE: ("was not tried: too many open files here", "Lower --forks."),
+}
+
+
+@contextmanager
+def foreign_errors(where: str, stage: Stage) -> Iterator[None]:
+    """Turn every foreign exception into one of ours.
+
+    Args:
+        where: the host and port, for the message.
+        stage: whether a script may have been started already.
+    """
+    try:
+        yield
+    except FOREIGN as error:
+        raise translate(error, where=where, stage=stage) from error
+
+
+def translate(error: Exception, *, where: str, stage: Stage) -> HostError:
+    """Return our error for a foreign one."""
+    if stage is Stage.RUN:
+        if isinstance(error, (TimeoutError, PipeTimeout)):
+            return DeadlineError(f"{where} did not answer in time.", next="Ask it again.")
+        return LostError(f"The connection to {where} broke: {_said(error)}.", next="Ask it again.")
+    if isinstance(error, NoValidConnectionsError):
+        return translate(next(iter(error.errors.values())), where=where, stage=stage)
+    if isinstance(error, paramiko.SSHException):
+        return _from_paramiko(error, where)
+    if isinstance(error, (TimeoutError, PipeTimeout)):
+        return UnreachableError(
+            f"{where} did not answer in time.", next="Raise --connect-timeout if it is slow."
+        )
+    if isinstance(error, OSError):
+        return _from_socket(error, where)
+    if isinstance(error, EOFError):
+        return UnreachableError(f"{where} closed the connection.", next="Look into the log of its sshd.")
+    return ConnectError(f"{where}: {_said(error)}.", next="Try `ssh` to the host by hand.")
+
+
+def _from_paramiko(error: paramiko.SSHException, where: str) -> ConnectError:
+    if isinstance(error, paramiko.BadHostKeyException):
+        return HostKeyError(
+            f"{where} shows another host key than the known one.", next="Compare it at the console."
+        )
+    if isinstance(error, IncompatiblePeer):
+        return ConnectError(
+            f"{where} and this machine have no common SSH algorithm: {_said(error)}.",
+            next="Update sshd on the host, or allow a current algorithm in its sshd_config.",
+        )
+    if isinstance(error, MessageOrderError):
+        return HostKeyError(
+            f"Somebody between here and {where} tampers with the connection: {_said(error)}.",
+            next="Look for a proxy on the way.",
+        )
+    if isinstance(error, paramiko.PasswordRequiredException):
+        return AuthError(
+            f"The private key for {where} is encrypted.", next="Set passphrase, or use ssh-agent."
+        )
+    if isinstance(error, (PartialAuthentication, paramiko.BadAuthenticationType)):
+        wanted = ", ".join(error.allowed_types)
+        return AuthError(f"{where} wants another kind of logon: {wanted}.", next="Give it in the inventory.")
+    if isinstance(error, (UnableToAuthenticate, paramiko.AuthenticationException)):
+        return AuthError(f"{where} rejected the account.", next="Check user, key and password.")
+    if isinstance(error, paramiko.ChannelException):
+        return UnreachableError(
+            f"The jump host did not reach {where}: {error.text}.", next="Try it from there."
+        )
+    if isinstance(error, paramiko.ProxyCommandFailure):
+        return UnreachableError(f"ProxyCommand failed for {where}: {_said(error)}.", next="Run it by hand.")
+    if isinstance(error, (ConfigParseError, CouldNotCanonicalize)):
+        return ConnectError(
+            f"ssh_config for {where}: {_said(error)}.", next="Run `ssh -G` for the host by hand."
+        )
+    return ConnectError(f"The SSH handshake with {where} failed: {_said(error)}.", next="Is that port sshd?")
+
+
+def _from_socket(error: OSError, where: str) -> ConnectError:
+    if isinstance(error, socket.gaierror):
+        return UnreachableError(f"{where}: the name does not resolve.", next="Correct address, or the DNS.")
+    if isinstance(error, ssl.SSLError):
+        return ConnectError(f"{where}: {_said(error)}.")
+    if error.errno in _SOCKET_ADVICE:
+        what, advice = _SOCKET_ADVICE[error.errno]
+        return UnreachableError(f"{where} {what}.", next=advice)
+    return UnreachableError(
+        f"{where} cannot be reached: {_said(error)}.", next="Try `ssh` to the host by hand."
+    )
+
+
+def _said(error: Exception) -> str:
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    clean = "".join(char if char.isprintable() else " " for char in text).strip().rstrip(".")
+    return clean[:300] or type(error).__name__
