@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from fwfix.drivers.base import Driver, Stamp
-from fwfix.errors import HostError
+from fwfix.errors import FwfixError
 from fwfix.executors.base import Connector, Executor
 from fwfix.model.host import Host, Platform
 from fwfix.model.observation import Observation
@@ -111,6 +111,7 @@ class RunContext:
 
     Attributes:
         connect_timeout: for one connection, including logon.
+        pending: hosts that would restore themselves, and when, by the monotonic clock.
         wall: the wall clock; tests give their own.
     """
 
@@ -122,6 +123,7 @@ class RunContext:
     stamp: Stamp
     connect_timeout: timedelta = timedelta(seconds=10)
     brake: Brake = field(default_factory=Brake)
+    pending: dict[str, float] = field(default_factory=dict)
     wall: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def open(self, host: Host) -> Executor:
@@ -132,11 +134,18 @@ class RunContext:
         """Return the driver for a host's platform."""
         return self.drivers[host.platform]
 
+    def pending_lines(self) -> tuple[str, ...]:
+        """Say of every started host when it restores itself."""
+        return tuple(
+            f"{name}: restores itself at {self.wall_at(instant).strftime('%Y-%m-%dT%H:%M:%SZ')}"
+            for name, instant in sorted(self.pending.items())
+        )
+
     def wall_at(self, instant: float) -> datetime:
         """Turn an instant of the monotonic clock into wall-clock time."""
         return self.wall() + timedelta(seconds=instant - time.monotonic())
 
 
-def reason_of(error: HostError) -> Reason:
+def reason_of(error: FwfixError) -> Reason:
     """Turn an error about one host into what the report says."""
     return Reason(code=error.code, message=error.message, next=error.next)

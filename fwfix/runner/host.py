@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Self
 
 from fwfix.drivers.base import Answer
-from fwfix.errors import AnswerError, ConnectError, HostError, LostError, PrivilegeError, ScriptCutError
+from fwfix.errors import ConnectError, FwfixError, HostError, PrivilegeError, ScriptCutError, SecretError
 from fwfix.executors.base import Executor
 from fwfix.lifecycle import (
     Answered,
@@ -60,7 +60,10 @@ class Options:
 
 
 class HostRun:
-    """Takes one host from its first look to its outcome."""
+    """Takes one host from its first look to its outcome.
+
+    `start` is where a killed controller left it; without one, the life begins.
+    """
 
     def __init__(
         self,
@@ -70,12 +73,14 @@ class HostRun:
         lookout: Lookout,
         options: Options,
         prepared: Prepared | None = None,
+        start: State | None = None,
     ) -> None:
         self._plan = plan
         self._context = context
         self._lookout = lookout
         self._options = options
         self._prepared = prepared
+        self._start = start or State()
         self._driver = context.driver(plan.host)
         self._executor: Executor | None = prepared.executor if prepared else None
         self._fresh: Executor | None = None
@@ -97,7 +102,7 @@ class HostRun:
 
     def run(self) -> HostReport:
         """Go through the whole life; never raises for what happens on the host."""
-        state = State()
+        state = self._start
         while state.outcome is None:
             state = self._heed_brake(state)
             step = decide(state, now=time.monotonic())
@@ -106,10 +111,18 @@ class HostRun:
             state = announce(state, step)
             event = self._take(step, state)
             state = evolve(state, event, now=time.monotonic())
+            self._note_pending(state)
         report = self._report(state)
         self._context.log.finish(report)
         self._context.observer.host_done(report)
         return report
+
+    def _note_pending(self, state: State) -> None:
+        name = self._plan.host.name
+        if state.reverts_at is not None and state.outcome is None:
+            self._context.pending[name] = state.reverts_at
+        else:
+            self._context.pending.pop(name, None)
 
     def _heed_brake(self, state: State) -> State:
         brake = self._context.brake
@@ -139,7 +152,7 @@ class HostRun:
         at, started = self._context.wall(), time.monotonic()
         try:
             event = takers[step](state)
-        except HostError as error:
+        except FwfixError as error:
             event = _event_of(error)
         self._record(step, event, at=at, started=started)
         return event
@@ -332,12 +345,13 @@ class HostRun:
         )
 
 
-def _event_of(error: HostError) -> Event:
+def _event_of(error: FwfixError) -> Event:
     """Tell what never reached the host from what may have happened there."""
-    if isinstance(error, ConnectError | PrivilegeError | ScriptCutError):
+    if isinstance(error, ConnectError | PrivilegeError | ScriptCutError | SecretError):
         return Unsent(reason=reason_of(error))
-    assert isinstance(error, LostError | AnswerError | HostError)
-    return Lost(reason=reason_of(error))
+    if isinstance(error, HostError):
+        return Lost(reason=reason_of(error))
+    raise error  # the journal, say: nothing of it is this host's, and no further step may be taken
 
 
 def _refusal(answer: Answer) -> Reason | None:

@@ -69,7 +69,7 @@ class _Rollback:
             except LostError as error:
                 last = reason_of(error)
             except FwfixError as error:
-                last = Reason(code=error.code, message=error.message, next=error.next)
+                last = reason_of(error)
                 if not self._sent:
                     return self._report(Outcome.FAILED, last)
         return self._report(Outcome.UNKNOWN if self._sent else Outcome.FAILED, last)
