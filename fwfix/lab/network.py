@@ -201,9 +201,13 @@ def name_netns(name: str, pid: int) -> None:
 
 
 def _name_file(name: str) -> Path:
-    NETNS.mkdir(mode=0o755, exist_ok=True)
-    (NETNS / name).touch(mode=0o444)
-    return NETNS / name
+    while True:
+        NETNS.mkdir(mode=0o755, exist_ok=True)
+        with contextlib.suppress(
+            FileNotFoundError
+        ):  # another lab's last name went away, and the folder with it
+            (NETNS / name).touch(mode=0o444)
+            return NETNS / name
 
 
 def batch(lines: Sequence[str], netns: str | None = None) -> None:

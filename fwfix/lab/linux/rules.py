@@ -66,5 +66,5 @@ def dead_ruleset() -> str:
     """Return text for `nft -f` under which a host keeps its address and answers nothing."""
     return (
         "table inet dead { chain input { type filter hook prerouting priority raw; "
-        "meta l4proto { tcp, udp, icmp } drop; icmpv6 type echo-request drop; } }\n"
+        "meta l4proto { tcp, udp, icmp } drop; icmpv6 type echo-request drop; }; };\n"
     )

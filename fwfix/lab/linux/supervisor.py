@@ -75,8 +75,8 @@ class Supervisor:
             request = json.loads(stream.readline() or b"{}")
             try:
                 reply = self._obey(request)
-            except OSError as error:
-                reply = {"error": str(error)}
+            except (OSError, KeyError) as error:
+                reply = {"error": f"{type(error).__name__}: {error}"}
             stream.write(json.dumps(reply).encode() + b"\n")
 
     def _obey(self, request: dict[str, Any]) -> dict[str, Any]:
