@@ -6,7 +6,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import TypeVar
 
-from fwfix.errors import HostError
+from fwfix.errors import FwfixError, HostError, SecretError
 from fwfix.executors.base import Executor
 from fwfix.model.host import Host
 from fwfix.model.observation import Observation
@@ -92,7 +92,7 @@ def _look(host: Host, context: RunContext, services: Sequence[Service]) -> Seen:
         executor = context.open(host)
         result = executor.run(driver.observe(services), deadline=time.monotonic() + SCRIPT_SECONDS)
         observation = driver.read_observation(result)
-    except HostError as error:
+    except (HostError, SecretError) as error:
         if executor is not None:
             executor.close()
         took = time.monotonic() - started
@@ -122,6 +122,7 @@ class Fleet:
         self._forks = forks
         self._seen = seen or {}
         self._hosts = {each.host.name: each for each in plan.hosts}
+        self.broken = False
 
     def run(self, *, stop_after: int | None = None) -> tuple[HostReport, ...]:
         """Apply wave by wave and return one report a host, in the order of the plan."""
@@ -156,7 +157,23 @@ class Fleet:
         accepted = self._plan.accepted.covers("unproven", plan.host.name)
         options = Options(accept_unproven=accepted)
         with HostRun(plan, self._context, lookout=self._lookout, options=options, prepared=prepared) as run:
-            return run.run()
+            try:
+                return run.run()
+            except Exception as error:  # noqa: BLE001 - the one place: a bug or a full disk ends no other host's life
+                return self._broken(run, error)
+
+    def _broken(self, run: HostRun, error: Exception) -> HostReport:
+        """Stop the run, and say of this host what is certain: its timer reverts what was not confirmed."""
+        reason = Reason(
+            code=error.code if isinstance(error, FwfixError) else "unexpected",
+            message=f"{type(error).__name__}: {error}",
+            next="fwfix runs recover brings the host to a known state",
+        )
+        self.broken = True
+        self._context.brake.stop(reason)
+        report = run.abandon(reason)
+        self._context.observer.host_done(report)
+        return report
 
     def _untouched(self) -> Iterator[HostReport]:
         """Yield the reports of hosts that need nothing or must not be started."""

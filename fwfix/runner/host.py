@@ -26,7 +26,7 @@ from fwfix.lifecycle import (
     evolve,
 )
 from fwfix.model.observation import Observation
-from fwfix.model.outcome import HostReport, Probe, Reading, StepRecord
+from fwfix.model.outcome import HostReport, Outcome, Probe, Reading, StepRecord
 from fwfix.model.plan import HostPlan, Reason
 from fwfix.model.script import Invocation, Result
 from fwfix.planning import recheck
@@ -80,7 +80,7 @@ class HostRun:
         self._lookout = lookout
         self._options = options
         self._prepared = prepared
-        self._start = start or State()
+        self._state = start or State()
         self._driver = context.driver(plan.host)
         self._executor: Executor | None = prepared.executor if prepared else None
         self._fresh: Executor | None = None
@@ -102,34 +102,37 @@ class HostRun:
 
     def run(self) -> HostReport:
         """Go through the whole life; never raises for what happens on the host."""
-        state = self._start
-        while state.outcome is None:
-            state = self._heed_brake(state)
-            step = decide(state, now=time.monotonic())
+        while self._state.outcome is None:
+            self._heed_brake()
+            step = decide(self._state, now=time.monotonic())
             if step is Step.DONE:
                 break
-            state = announce(state, step)
-            event = self._take(step, state)
-            state = evolve(state, event, now=time.monotonic())
-            self._note_pending(state)
-        report = self._report(state)
+            self._state = announce(self._state, step)
+            event = self._take(step, self._state)
+            self._state = evolve(self._state, event, now=time.monotonic())
+            self._note_pending()
+        report = self._report(self._state)
         self._context.log.finish(report)
         self._context.observer.host_done(report)
         return report
 
-    def _note_pending(self, state: State) -> None:
+    def abandon(self, reason: Reason) -> HostReport:
+        """Report what is certain when no further step may be taken, because the controller is not well."""
+        outcome = Outcome.UNKNOWN if self._state.sent else Outcome.FAILED
+        return self._report(replace(self._state, outcome=self._state.outcome or outcome, reason=reason))
+
+    def _note_pending(self) -> None:
         name = self._plan.host.name
-        if state.reverts_at is not None and state.outcome is None:
-            self._context.pending[name] = state.reverts_at
+        if self._state.reverts_at is not None and self._state.outcome is None:
+            self._context.pending[name] = self._state.reverts_at
         else:
             self._context.pending.pop(name, None)
 
-    def _heed_brake(self, state: State) -> State:
+    def _heed_brake(self) -> None:
         brake = self._context.brake
-        reason = brake.stopped if state.sent else brake.held
-        if reason is None or state.stopping:
-            return state
-        return evolve(state, Stopped(reason=reason), now=time.monotonic())
+        reason = brake.stopped if self._state.sent else brake.held
+        if reason is not None and not self._state.stopping and self._state.outcome is None:
+            self._state = evolve(self._state, Stopped(reason=reason), now=time.monotonic())
 
     def _take(self, step: Step, state: State) -> Event:
         """Take one step: announced before, recorded after; an error about the host is an event."""

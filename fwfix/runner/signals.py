@@ -26,11 +26,9 @@ def interruptible(brake: Brake, pending: Callable[[], Sequence[str]]) -> Iterato
     def heed(number: int, _: FrameType | None) -> None:
         if brake.stopped is None:
             name = signal.Signals(number).name
+            said = f"\nfwfix: {name}: bringing started hosts to a known state; again to leave at once\n"
             # A handler may interrupt a write: nothing but the raw file descriptor is safe here.
-            os.write(
-                2,
-                f"\nfwfix: {name}: bringing started hosts to a known state; again to leave at once\n".encode(),
-            )
+            os.write(2, said.encode())
             brake.stop(
                 Reason(code="interrupted", message=f"the run was interrupted ({name})", next="apply it again")
             )
