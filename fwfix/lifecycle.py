@@ -167,8 +167,13 @@ def evolve(state: State, event: Event, *, now: float) -> State:
             assert_never(event)
 
 
-def announce(state: State, step: Step) -> State:
+def announce(state: State, step: Step, *, reverts_by: float | None = None) -> State:
     """Return the state in which a step is under way; call it before the step is sent.
+
+    Args:
+        state: the state before.
+        step: what `decide` said.
+        reverts_by: for ARM, when the host restores itself at the latest, should its answer be lost.
 
     Raises:
         AssertionError: the step would break a rule of this module.
@@ -179,7 +184,8 @@ def announce(state: State, step: Step) -> State:
         assert state.armed, "nothing is loaded before the host is armed"
     if step is Step.CONFIRM:
         assert state.verified, "nothing is confirmed before it is verified"
-    return replace(state, step=step, sent=state.sent | ({step} & CHANGING))
+    known = reverts_by if step is Step.ARM else state.reverts_at
+    return replace(state, step=step, sent=state.sent | ({step} & CHANGING), reverts_at=known)
 
 
 def _advance(state: State) -> State:

@@ -107,7 +107,8 @@ class HostRun:
             step = decide(self._state, now=time.monotonic())
             if step is Step.DONE:
                 break
-            self._state = announce(self._state, step)
+            latest = time.monotonic() + self._plan.deadline.total_seconds() + SCRIPT_SECONDS
+            self._state = announce(self._state, step, reverts_by=latest)
             event = self._take(step, self._state)
             self._state = evolve(self._state, event, now=time.monotonic())
             self._note_pending()

@@ -1,5 +1,6 @@
 """Finish what a killed controller left: ask each host what its file says, and bring it to a known state."""
 
+import time
 from collections.abc import Mapping
 
 from fwfix.journal import HostEntry, RunEntry
@@ -20,7 +21,12 @@ _INTERRUPTED = Reason(
 
 
 def recover_host(
-    entry: HostEntry, run: RunEntry, plans: Mapping[str, HostPlan], context: RunContext, lookout: Lookout
+    entry: HostEntry,
+    run: RunEntry,
+    *,
+    plans: Mapping[str, HostPlan],
+    context: RunContext,
+    lookout: Lookout,
 ) -> HostReport:
     """Bring one host of an unfinished run to a known state; never confirms anything.
 
@@ -38,6 +44,8 @@ def recover_host(
         return report
     sent = frozenset(Step(step) for step in entry.announced if step in CHANGING)
     # `confirm` is announced only once step 4 has passed, so that the journal is the proof of it.
-    start = State(step=Step.ASK, sent=sent, armed=True, verified=Step.CONFIRM in sent)
+    now = time.monotonic()
+    ends = 0.0 if entry.reverts_at is None else (entry.reverts_at - context.wall()).total_seconds()
+    start = State(step=Step.ASK, sent=sent, armed=True, verified=Step.CONFIRM in sent, reverts_at=now + ends)
     with HostRun(plan, context, lookout=lookout, options=Options(), start=start) as life:
         return life.run()

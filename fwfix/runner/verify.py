@@ -19,13 +19,13 @@ PROBE_SECONDS = 1.5
 
 
 def verify_host(
-    host: Host, protections: tuple[Protection, ...], seen: Seen, context: RunContext, lookout: Lookout
+    host: Host, protections: tuple[Protection, ...], *, seen: Seen, context: RunContext, lookout: Lookout
 ) -> HostReport:
     """Compare one observed host with its policy, and test its ports from every vantage."""
     if seen.observation is None:
-        report = _report(host, Outcome.UNKNOWN, seen.reason, (), ())
+        report = _report(host, Outcome.UNKNOWN, seen.reason)
     else:
-        report = _verify(host, protections, seen.observation, context, lookout)
+        report = _verify(host, protections, observation=seen.observation, context=context, lookout=lookout)
     context.observer.host_done(report)
     return report
 
@@ -33,6 +33,7 @@ def verify_host(
 def _verify(
     host: Host,
     protections: tuple[Protection, ...],
+    *,
     observation: Observation,
     context: RunContext,
     lookout: Lookout,
@@ -48,20 +49,21 @@ def _verify(
     probes = _expected(plan, readings, lookout)
     problems = list(draft.problems) if not draft.in_place else []
     problems += [
-        f"{probe.target.port}/{probe.target.protocol} at {probe.target.address} is open from {probe.target.vantage}"
+        f"{each.port}/{each.protocol} at {each.address} is open from {each.vantage}"
         for probe in probes
+        for each in (probe.target,)
         if probe.expected is Expectation.BLOCKED and probe.result is ProbeResult.OPEN
     ]
     if not draft.in_place and not problems:
         problems = ["the rules are not in place"]
     if not problems:
-        return _report(host, Outcome.OK, None, probes, ())
+        return _report(host, Outcome.OK, None, probes=probes)
     reason = Reason(
         code="drift",
         message="; ".join(problems),
         next="fwfix plan shows what would change; fwfix apply does it",
     )
-    return _report(host, Outcome.DRIFT, reason, probes, draft.changes)
+    return _report(host, Outcome.DRIFT, reason, probes=probes, changes=draft.changes)
 
 
 def _as_plan(
@@ -105,8 +107,9 @@ def _report(
     host: Host,
     outcome: Outcome,
     reason: Reason | None,
-    probes: tuple[Probe, ...],
-    changes: tuple[Change, ...],
+    *,
+    probes: tuple[Probe, ...] = (),
+    changes: tuple[Change, ...] = (),
 ) -> HostReport:
     return HostReport(
         name=host.name,
