@@ -123,7 +123,7 @@ def check_jumps(hosts: Mapping[str, Host], where: Where) -> None:
                 loop = " -> ".join([*chain[chain.index(jump) :], jump])
                 section = "ssh" if host.platform is Platform.LINUX or len(chain) > 1 else "winrm"
                 raise wrong(
-                    where(name, section, "jump"),
+                    where(chain[-1], section, "jump"),
                     f"the jump hosts of {name} go round in a circle: {loop}",
                     hint=f"Where the value is inherited, give {jump} its own: `ssh: {{jump: none}}`.",
                 )

@@ -53,6 +53,7 @@ class _Assembly:
             self._read_layers(file)
         policies = self._read_policies()
         windows = self._read_windows()
+        approvals = self._approvals()
         hosts = {
             name: self._host(file, name, entry)
             for file in self._files
@@ -70,7 +71,7 @@ class _Assembly:
             policies=MappingProxyType(policies),
             windows=MappingProxyType(windows),
             blackouts=self._blackouts(),
-            approvals=self._approvals(),
+            approvals=approvals,
             sources=tuple(file.path.resolve() for file in self._files),
             template_dirs=self._template_dirs(),
             places=MappingProxyType({what: str(place) for what, place in self._places.items()}),

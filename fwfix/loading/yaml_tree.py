@@ -169,7 +169,7 @@ class _Builder:
     def _scalar(self, event: yaml.ScalarEvent) -> None:
         self._refuse_tag(event)
         line = _line(event)
-        empty = event.style is None and event.value in _NULLS
+        empty = event.style in {None, ""} and event.value in _NULLS
         value = None if empty else Text.at(line, event.value)
         if event.anchor is not None:
             self._anchors[event.anchor] = value

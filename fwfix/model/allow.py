@@ -60,9 +60,9 @@ def check_sources(networks: Iterable[Network], origin: str) -> tuple[Network, ..
             what named them.
     """
     merged = collapse(networks)
+    check_not_everybody(merged, origin)
     for network in merged:
         _check_source(network, origin)
-    check_not_everybody(merged, origin)
     return merged
 
 
