@@ -1,0 +1,171 @@
+"""What every command that contacts hosts puts together first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fwfix.errors import UsageError
+from fwfix.model.duration import parse_duration
+from fwfix.model.host import Host, Platform
+from fwfix.model.inventory import Inventory
+
+if TYPE_CHECKING:
+    from fwfix.drivers.base import Driver
+    from fwfix.executors.base import Connector
+    from fwfix.model.policy import Protection, Service
+    from fwfix.rendering.environment import Renderer
+    from fwfix.runner.context import Log, Observer, RunContext
+    from fwfix.runner.vantages import Lookout
+    from fwfix.secret_store import SecretStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """An inventory with the hosts that the command is about."""
+
+    inventory: Inventory
+    hosts: tuple[Host, ...]
+    store: SecretStore
+
+    @property
+    def vantage_hosts(self) -> tuple[Host, ...]:
+        """The hosts that may be asked to test ports, selected or not."""
+        return tuple(
+            host for host in self.inventory.hosts.values() if host.vantage and host.platform is Platform.LINUX
+        )
+
+
+def load(paths: Sequence[Path] | None, limit: str | None) -> Loaded:
+    """Load the inventory, select hosts, and check what both refer to; no host is contacted."""
+    from fwfix.loading.inventory import load_inventory
+    from fwfix.loading.limit import select_hosts
+    from fwfix.loading.references import check_references
+    from fwfix.secret_store import SecretStore
+
+    if not paths:
+        raise UsageError("no inventory given", next="Give -i PATH, or set FWFIX_INVENTORY.")
+    inventory = load_inventory(paths)
+    hosts = select_hosts(inventory, limit)
+    store = SecretStore()
+    check_references(inventory, hosts, store)
+    return Loaded(inventory=inventory, hosts=hosts, store=store)
+
+
+def protections_of(loaded: Loaded) -> Mapping[str, tuple[Protection, ...]]:
+    """Resolve what each selected host needs; names in `allow_from` are looked up now."""
+    from fwfix.model.protection import resolve_protections
+    from fwfix.resolve import resolve_names
+
+    addresses = resolve_names(loaded.inventory, loaded.hosts)
+    return {host.name: resolve_protections(host, loaded.inventory, addresses) for host in loaded.hosts}
+
+
+def services_of(protections: Mapping[str, tuple[Protection, ...]]) -> Mapping[str, tuple[Service, ...]]:
+    """Return the services of each host's protections."""
+    return {name: tuple(each.service for each in found) for name, found in protections.items()}
+
+
+def make_renderer(template_dirs: Sequence[Path] | None, inventory: Inventory | None = None) -> Renderer:
+    """Return the renderer with the user's templates in front of the inventory's and the built-in ones."""
+    from fwfix.rendering.environment import Renderer
+
+    beside = inventory.template_dirs if inventory is not None else ()
+    return Renderer((*(template_dirs or ()), *beside))
+
+
+def make_drivers(renderer: Renderer) -> Mapping[Platform, Driver]:
+    """Return the driver of every platform."""
+    from fwfix.drivers.linux import LinuxDriver
+
+    return {Platform.LINUX: LinuxDriver(renderer)}
+
+
+def make_connector(hosts: Mapping[str, Host], store: SecretStore) -> Connector:
+    """Return the connector for a fleet; it contacts nobody yet."""
+    from fwfix.executors.accounts import Accounts
+    from fwfix.executors.by_platform import PlatformConnector
+    from fwfix.executors.ssh import SshConnector
+    from fwfix.secrets import Secret, SecretRef
+
+    accounts = Accounts()
+
+    def resolve(ref: SecretRef, host: Host, *, user: str, purpose: str) -> Secret:
+        return store.resolve(ref, host=host.name, address=host.address, user=user, purpose=purpose)
+
+    return PlatformConnector(
+        {Platform.LINUX: lambda: SshConnector(hosts=hosts, resolve=resolve, accounts=accounts)}
+    )
+
+
+@contextmanager
+def running(  # noqa: PLR0913 - one place that puts everything together
+    *,
+    run_id: str,
+    hosts: Mapping[str, Host],
+    vantages: Sequence[Host],
+    store: SecretStore,
+    renderer: Renderer,
+    log: Log,
+    observer: Observer,
+    connect_timeout: timedelta,
+    ticket: str = "",
+) -> Iterator[tuple[RunContext, Lookout]]:
+    """Yield the surroundings of a run; closes every connection, and turns signals into a brake."""
+    from fwfix.drivers.base import Stamp
+    from fwfix.runner.context import RunContext
+    from fwfix.runner.signals import interruptible
+    from fwfix.runner.vantages import Lookout
+    from fwfix.whoami import controller, operator
+
+    connector = make_connector(hosts, store)
+    context = RunContext(
+        run_id=run_id,
+        connector=connector,
+        drivers=make_drivers(renderer),
+        log=log,
+        observer=observer,
+        stamp=Stamp(operator=operator(), controller=controller(), ticket=ticket),
+        connect_timeout=connect_timeout,
+    )
+    lookout = Lookout(context, vantages, renderer)
+    try:
+        with interruptible(context.brake, context.pending_lines):
+            yield context, lookout
+    finally:
+        lookout.close()
+        connector.close()
+
+
+def duration(text: str, option: str) -> timedelta:
+    """Read a DURATION of the command line."""
+    try:
+        return parse_duration(text)
+    except ValueError as exc:
+        raise UsageError(f"{option}: {exc}") from None
+
+
+def read_accept(
+    loaded: Loaded, accepts: Sequence[str] | None
+) -> tuple[frozenset[str], Mapping[str, frozenset[str]]]:
+    """Read `--accept CODE[@PATTERN]`: codes for all hosts, and codes for some by name."""
+    from fwfix.loading.limit import select_hosts
+    from fwfix.model.hazard import STOP_CODES, WARN_CODES
+
+    everywhere: set[str] = set()
+    some: dict[str, frozenset[str]] = {}
+    for text in accepts or ():
+        code, at, pattern = text.partition("@")
+        if code not in STOP_CODES | WARN_CODES:
+            known = ", ".join(sorted(STOP_CODES))
+            raise UsageError(f"--accept {text!r}: {code!r} is not a hazard code", next=f"Known: {known}.")
+        if not at:
+            everywhere.add(code)
+        else:
+            names = frozenset(host.name for host in select_hosts(loaded.inventory, pattern))
+            some[code] = some.get(code, frozenset()) | names
+    return frozenset(everywhere), some

@@ -1,0 +1,31 @@
+"""One connector for a mixed fleet: each platform's own executor, made when the first host needs it."""
+
+import threading
+from collections.abc import Callable, Mapping
+
+from fwfix.executors.base import Connector, Executor
+from fwfix.model.host import Host, Platform
+
+
+class PlatformConnector:
+    """Hands each host to the connector of its platform."""
+
+    def __init__(self, makers: Mapping[Platform, Callable[[], Connector]]) -> None:
+        self._makers = makers
+        self._made: dict[Platform, Connector] = {}
+        self._lock = threading.Lock()
+
+    def open(self, host: Host, *, deadline: float) -> Executor:
+        """Open a new connection to a host."""
+        return self._connector(host.platform).open(host, deadline=deadline)
+
+    def close(self) -> None:
+        """Close what the platforms' connectors share."""
+        for connector in self._made.values():
+            connector.close()
+
+    def _connector(self, platform: Platform) -> Connector:
+        with self._lock:
+            if platform not in self._made:
+                self._made[platform] = self._makers[platform]()
+            return self._made[platform]
