@@ -1,49 +1,17 @@
 """The seam for platforms: what to run on a host, and how to read what came back. No I/O."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol as Interface
 
-from fwfix.model.hazard import Hazard
-from fwfix.model.host import Host
+from fwfix.model.draft import Desired, Draft
 from fwfix.model.observation import Observation, RecordState
-from fwfix.model.plan import Change, HostPlan
-from fwfix.model.policy import Address, Family, Protection, Protocol, Service
-from fwfix.model.script import Invocation, Result, Script
+from fwfix.model.plan import HostPlan
+from fwfix.model.policy import Address, Family, Protocol, Service
+from fwfix.model.script import Invocation, Result
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Desired:
-    """What planning asks of a driver for one host."""
-
-    host: Host
-    run_id: str
-    protections: tuple[Protection, ...]
-    observation: Observation
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
-    """What a driver proposes for one host.
-
-    Attributes:
-        in_place: the run in force does already what is wanted; there is nothing to change.
-        problems: why it is not in place, for `verify`: what is missing, edited, not persistent, or in front.
-        supersedes: the run that this one would replace; empty if none.
-        fingerprint: digest of what decided this draft and must still hold at apply (contract 6).
-        probe_addresses: where our rules can be tested from outside, in each family where possible.
-    """
-
-    backend: str
-    in_place: bool
-    problems: tuple[str, ...]
-    supersedes: str
-    fingerprint: str
-    changes: tuple[Change, ...]
-    hazards: tuple[Hazard, ...]
-    scripts: Mapping[str, Script]
-    probe_addresses: tuple[Address, ...]
+__all__ = ["Answer", "Counter", "Desired", "Draft", "Driver", "Judgement", "Stamp"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
