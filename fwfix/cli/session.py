@@ -103,7 +103,7 @@ def make_connector(hosts: Mapping[str, Host], store: SecretStore) -> Connector:
 
 
 @contextmanager
-def running(  # noqa: PLR0913 - one place that puts everything together
+def running(
     *,
     run_id: str,
     hosts: Mapping[str, Host],
