@@ -23,6 +23,8 @@ def check_run(connection: sqlite3.Connection, run_id: str) -> list[ChainFault]:
     try:
         events = list(read_events(connection, run_id))
         faults = list(find_faults(run_id, events, count=count, head=head))
+        if not events or events[0].kind != "started":
+            return [*faults, ChainFault(run_id=run_id, seq=1, message="the history has no beginning")]
         faults += _check_header(connection, run_id, events)
         faults += _check_hosts(connection, run_id, events)
         faults += _check_texts(connection, run_id, events)
@@ -32,9 +34,6 @@ def check_run(connection: sqlite3.Connection, run_id: str) -> list[ChainFault]:
 
 
 def _check_header(connection: sqlite3.Connection, run_id: str, events: list[Event]) -> Iterator[ChainFault]:
-    if not events or events[0].kind != "started":
-        yield ChainFault(run_id=run_id, seq=1, message="the history does not begin with its start")
-        return
     row = connection.execute(f"SELECT {_HEADER} FROM runs WHERE run_id = ?", (run_id,)).fetchone()  # noqa: S608
     for name, value in zip(_HEADER.split(", "), row, strict=True):
         if events[0].body.get(name) != value:

@@ -76,7 +76,12 @@ class History:
         return hosts[0]
 
     def events(self, run_id: str) -> tuple[Event, ...]:
-        """Return the events of a run, oldest first."""
+        """Return the events of a run, oldest first.
+
+        Raises:
+            UsageError: there is no such run.
+        """
+        self.header(run_id)
         with self._read() as connection:
             return tuple(reading.read_events(connection, run_id))
 
