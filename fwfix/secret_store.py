@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from fwfix.errors import SecretError
@@ -137,17 +138,25 @@ def _read_file(path: Path) -> str:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as exc:
         raise SecretError(f"the file {path} cannot be read: {exc.strerror}") from None
-    with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(file.fileno())
-        if not stat.S_ISREG(found.st_mode):
-            raise SecretError(f"{path} is not a file")
-        if found.st_mode & _OTHERS:
-            mode = stat.S_IMODE(found.st_mode)
-            raise SecretError(f"the file {path} is open to others ({mode:04o})", next=f"chmod 600 {path}")
-        if found.st_uid not in {os.geteuid(), 0}:
-            raise SecretError(f"the file {path} belongs to another user", next=f"chown it: {path}")
-        content = file.read(_LARGEST + 1)
+    try:
+        _check_file(path, os.fstat(descriptor))
+        content = os.read(descriptor, _LARGEST + 1)
+    except OSError as exc:
+        raise SecretError(f"the file {path} cannot be read: {exc.strerror}") from None
+    finally:
+        os.close(descriptor)
     return _decode(content, f"the file {path}")
+
+
+def _check_file(path: Path, found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise SecretError(f"{path} is not a file")
+    if found.st_mode & _OTHERS:
+        mode = stat.S_IMODE(found.st_mode)
+        raise SecretError(f"the file {path} is open to others ({mode:04o})", next=f"chmod 600 {path}")
+    # Under sudo the file may well belong to the person who called it.
+    if os.geteuid() not in {0, found.st_uid} and found.st_uid != 0:
+        raise SecretError(f"the file {path} belongs to another user", next=f"chown {os.geteuid()} {path}")
 
 
 def _decode(content: bytes, origin: str) -> str:
@@ -205,14 +214,18 @@ def _from_command(words: tuple[str, ...], timeout: float) -> Secret:
         )
     except OSError as exc:
         raise SecretError(f"{origin} cannot be started: {exc.strerror}") from None
+    answered = False
     with process:
         try:
             output, _ = process.communicate(timeout=timeout)
+            answered = True
         except subprocess.TimeoutExpired:
             raise SecretError(f"{origin} did not answer within {timeout:g} s") from None
         finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
+            if not answered:
+                # The group outlives its leader where a child holds the pipe open.
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
     if process.returncode != 0:
         raise SecretError(
             f"{origin} ended with exit status {process.returncode}",
