@@ -41,6 +41,7 @@ class Routes:
     def __init__(self, hosts: Mapping[str, Host], config: SshConfig) -> None:
         self._hosts = hosts
         self._config = config
+        self._known: dict[str, tuple[Host, Route]] = {}
 
     def to(self, host: Host, *, deadline: float) -> Route:
         """Return the way to a host, outermost jump host first, the host itself last.
@@ -48,8 +49,12 @@ class Routes:
         Raises:
             ConnectError: the settings cannot be honoured, or go round in a circle.
         """
-        hop = self._hop(host, deadline)
-        return (*self._in_front_of(hop, (host.name,), deadline), hop)
+        known_host, route = self._known.get(host.name, (None, ()))
+        if known_host is not host:
+            hop = self._hop(host, deadline)
+            route = (*self._in_front_of(hop, (host.name,), deadline), hop)
+            self._known[host.name] = (host, route)
+        return route
 
     def _hop(self, host: Host, deadline: float) -> Hop:
         ssh = host.ssh

@@ -217,11 +217,12 @@ class _Answer:
             self._event.clear()
             over = self._is_over()
             self._drain()
-            if attempt is not None:
+            if attempt is not None and self._began():
                 self._tell(attempt)
+                attempt = None
             if self._is_complete() or self.out.overflowed or over:
                 break
-            if self.out.reached in {Reached.ENDED, Reached.CUT}:
+            if self.out.reached is Reached.ENDED or self.out.reached is Reached.CUT:
                 patience = min(patience, time.monotonic() + _STDERR_GRACE)
             remaining = patience - time.monotonic()
             if remaining <= 0 or not self._event.wait(remaining):
@@ -245,12 +246,15 @@ class _Answer:
     def _is_complete(self) -> bool:
         return self.out.reached is Reached.ENDED and self.err.reached is Reached.ENDED
 
+    def _began(self) -> bool:
+        return self.out.reached is Reached.BEGAN or self.out.reached is Reached.ENDED
+
     def _tell(self, attempt: Attempt) -> None:
-        if self.out.reached in {Reached.BEGAN, Reached.ENDED}:
-            if self.out.password_unused:
-                attempt.leave()
-            else:
-                attempt.accepted()
+        """Tell others as soon as the script begins: sudo took the password, or did not ask for it."""
+        if self.out.password_unused:
+            attempt.leave()
+        else:
+            attempt.accepted()
 
     def _await_exit_status(self, deadline: float) -> None:
         channel = self._channel

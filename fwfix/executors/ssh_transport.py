@@ -76,6 +76,13 @@ class Link(paramiko.Transport):
         self.host_key_blob = host_key
         super()._verify_key(host_key, sig)  # type: ignore[misc] # left out of the stubs
 
+    def _filter_algorithm(self, type_: str) -> tuple[str, ...]:
+        # Nothing is ever disabled; paramiko asks several times per connection.
+        return tuple(getattr(self, f"_preferred_{type_}"))
+
+    def _parse_debug(self, m: Message) -> None:
+        """Read over what sshd says for debugging."""
+
     def _parse_disconnect(self, m: Message) -> None:
         m.get_int()
         self.farewell = m.get_text()

@@ -25,6 +25,8 @@ _WITH_PASSWORD = (
     '{ printf %s "$w";echo;}|sudo -S -p ""' + _RUN + '"$t" "$SSH_CONNECTION" "$@"'
 )
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@-]{0,63}", re.ASCII)
+# sudo repeats the whole command where it refuses it.
+_COMMAND = re.compile(r"execute '.*' as", re.DOTALL)
 
 _REJECTED = ("incorrect password attempt", "Sorry, try again", "incorrect authentication")
 _REFUSALS = (
@@ -73,7 +75,7 @@ def was_rejected(stderr: str) -> bool:
 
 def refusal(stderr: str, *, user: str) -> PrivilegeError:
     """Say why sudo did not start the script and what to do."""
-    said = tail(stderr)
+    said = tail(_COMMAND.sub("execute /bin/sh as", stderr))
     for text, advice in _REFUSALS:
         if text in stderr:
             allow = f"{user} ALL=(root) /bin/sh"
