@@ -174,7 +174,7 @@ def family_loses_access(seen: Circumstances) -> Iterator[str]:
             if protection.allowed and not protection.allowed_in(family):
                 yield (
                     f"the allow list of {protection.service} has no {_NAMES[family]} source, but this host "
-                    f"has {_NAMES[family]} addresses: allowed clients that come by {_NAMES[family]} lose access"
+                    f"has {_NAMES[family]} addresses: allowed clients that come by it lose access"
                 )
 
 

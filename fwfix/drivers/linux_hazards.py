@@ -131,7 +131,7 @@ def firewall_manager_would_wipe(seen: LinuxCircumstances) -> Iterator[str]:
         elif name in _LOADERS and unit.active and not seen.facts.persistable:
             yield f"{name} reloads the rules of this host, and no init system is there to load ours after it"
     if seen.backend is Backend.IPTABLES and "firewalld" in seen.facts.processes:
-        yield "firewalld wipes the rules of iptables when it reloads; with nft ours would have a table of their own"
+        yield "firewalld wipes what iptables adds when it reloads; with nft ours would have their own table"
     for line in seen.facts.cron:
         if _RELOADS.search(line):
             yield f"a cron job reloads the rules of this host and would wipe ours: {line}"

@@ -1,0 +1,229 @@
+"""What a run would do to each host, from what was seen there. Pure: no clock, no network, no randomness."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import Protocol as Interface
+
+from fwfix.deadlines import SHORTEST, deadline_for, worst_case
+from fwfix.errors import HostError, UsageError
+from fwfix.hazards import CONTROLLER, Circumstances, find_hazards
+from fwfix.model.draft import Desired, Draft
+from fwfix.model.hazard import Hazard
+from fwfix.model.host import Host, Platform
+from fwfix.model.observation import Observation, in_force
+from fwfix.model.plan import Acceptance, HostPlan, Plan, PlannedOutcome, Reason
+from fwfix.model.policy import MANAGEMENT_PORTS, Address, Protection, Protocol
+from fwfix.waves import split_waves
+
+Splitter = Callable[[Sequence[HostPlan]], tuple[tuple[str, ...], ...]]
+
+
+class Drafter(Interface):
+    """What planning needs of a driver."""
+
+    def draft(self, desired: Desired) -> Draft:
+        """Say what would change on a host."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What came of looking at one host: an observation, or the reason why there is none."""
+
+    observation: Observation | None = None
+    reason: Reason | None = None
+    round_trip: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanInputs:
+    """Everything that a plan follows from.
+
+    Attributes:
+        protections: what each host needs, by name, names resolved.
+        seen: what was seen on each host, by name.
+        run_id: goes into the rules and scripts; a plan that is only shown has one too.
+        saved: the plan keeps its run id; else it says None.
+        vantages: addresses by name of where probes come from; `controller` is this machine.
+        waves: as asked for; None for the default.
+    """
+
+    hosts: Sequence[Host]
+    protections: Mapping[str, tuple[Protection, ...]]
+    seen: Mapping[str, Seen]
+    drivers: Mapping[Platform, Drafter]
+    run_id: str
+    created_at: datetime
+    saved: bool = True
+    waves: str | None = None
+    confirm_within: timedelta | None = None
+    accepted: Acceptance = field(default_factory=Acceptance)
+    vantages: Mapping[str, tuple[Address, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    vantage_hosts: tuple[Host, ...] = ()
+    max_fail: str = "0"
+    max_unreachable: str = "10%"
+    expires_at: datetime | None = None
+    operator: str = ""
+    controller: str = ""
+    ticket: str = ""
+    reason: str = ""
+    inventory_digest: str = ""
+    template_digest: str = ""
+    fwfix_version: str = ""
+
+
+def make_plan(inputs: PlanInputs, *, split: Splitter | None = None) -> Plan:
+    """Return what one run would do.
+
+    Args:
+        inputs: everything that decides.
+        split: another rule for waves than counts and percentages; it gets the hosts that change.
+
+    Raises:
+        UsageError: the waves or the time to confirm make no sense.
+    """
+    if inputs.confirm_within is not None and inputs.confirm_within < SHORTEST:
+        raise UsageError(
+            "--confirm-within is shorter than 5s",
+            next="Leave it out: then it is computed for each host.",
+        )
+    hosts = tuple(plan_host(host, inputs) for host in inputs.hosts)
+    changing = [each for each in hosts if each.outcome is PlannedOutcome.CHANGE]
+    names = [each.host.name for each in changing]
+    return Plan(
+        run_id=inputs.run_id if inputs.saved else None,
+        created_at=inputs.created_at,
+        hosts=hosts,
+        waves=split(changing) if split else split_waves(names, inputs.waves),
+        accepted=inputs.accepted,
+        confirm_within=inputs.confirm_within,
+        max_fail=inputs.max_fail,
+        max_unreachable=inputs.max_unreachable,
+        expires_at=inputs.expires_at,
+        operator=inputs.operator,
+        controller=inputs.controller,
+        ticket=inputs.ticket,
+        reason=inputs.reason,
+        inventory_digest=inputs.inventory_digest,
+        template_digest=inputs.template_digest,
+        fwfix_version=inputs.fwfix_version,
+        vantages=inputs.vantage_hosts,
+    )
+
+
+def plan_host(host: Host, inputs: PlanInputs) -> HostPlan:
+    """Return what would be done to one host."""
+    protections = inputs.protections.get(host.name, ())
+    seen = inputs.seen.get(host.name, Seen())
+    if seen.observation is None:
+        return _failed(host, protections, seen.reason or _NOT_SEEN)
+    refused = _refuse(host, protections, seen.observation)
+    if refused is not None:
+        return _failed(host, protections, refused)
+    desired = Desired(host=host, run_id=inputs.run_id, protections=protections, observation=seen.observation)
+    try:
+        draft = inputs.drivers[host.platform].draft(desired)
+    except HostError as error:
+        reason = Reason(code=error.code, message=error.message, next=error.next)
+        return _failed(host, protections, reason)
+    return _planned(desired, draft, seen, inputs)
+
+
+_NOT_SEEN = Reason(code="unreachable", message="this host was not looked at", next="run fwfix doctor on it")
+
+
+def _failed(host: Host, protections: tuple[Protection, ...], reason: Reason) -> HostPlan:
+    return HostPlan(host=host, outcome=PlannedOutcome.FAILED, reason=reason, protections=protections)
+
+
+def _refuse(host: Host, protections: Sequence[Protection], observation: Observation) -> Reason | None:
+    """Return why this host is out of the question: it is another machine, or we would lock ourselves out."""
+    wanted = host.expect_hostname
+    if wanted is not None and not _same_name(wanted, observation.hostname):
+        return Reason(
+            code="wrong-host",
+            message=f"the machine at {host.address} calls itself {observation.hostname!r}, not {wanted!r}",
+            next="correct the address or expect_hostname in the inventory",
+        )
+    carried = {port for port in (observation.management.port, *MANAGEMENT_PORTS) if port}
+    closed = sorted(
+        {
+            port
+            for protection in protections
+            if protection.service.protocol is Protocol.TCP
+            for port in protection.service.ports
+            if port in carried
+        }
+    )
+    if closed:
+        return Reason(
+            code="management-port",
+            message=f"{closed[0]}/tcp carries the management of this host; it is never closed",
+            next="take that port out of the policy",
+        )
+    return None
+
+
+def _same_name(wanted: str, found: str) -> bool:
+    """Compare host names; a short one stands for the full one."""
+    wanted, found = wanted.lower().rstrip("."), found.lower().rstrip(".")
+    return wanted == found or ("." not in wanted and wanted == found.partition(".")[0])
+
+
+def _planned(desired: Desired, draft: Draft, seen: Seen, inputs: PlanInputs) -> HostPlan:
+    host, observation = desired.host, desired.observation
+    worst = worst_case(
+        round_trip=seen.round_trip,
+        protections=desired.protections,
+        addresses=len(draft.probe_addresses),
+        vantages=1 + len(inputs.vantage_hosts),
+    )
+    deadline = deadline_for(host.platform, worst, inputs.confirm_within)
+    hazards = () if draft.in_place else _hazards(desired, draft, inputs, deadline=deadline, worst=worst)
+    return HostPlan(
+        host=host,
+        outcome=PlannedOutcome.NOOP if draft.in_place else PlannedOutcome.CHANGE,
+        protections=desired.protections,
+        identity=observation.identity,
+        fingerprint=draft.fingerprint,
+        changes=draft.changes,
+        hazards=hazards,
+        scripts=draft.scripts,
+        probe_addresses=draft.probe_addresses,
+        controller_address=observation.management.peer,
+        backend=draft.backend,
+        supersedes=draft.supersedes,
+        deadline=deadline,
+    )
+
+
+def _hazards(
+    desired: Desired, draft: Draft, inputs: PlanInputs, *, deadline: timedelta, worst: timedelta
+) -> tuple[Hazard, ...]:
+    standing = in_force(desired.observation.records)
+    common = find_hazards(
+        Circumstances(
+            host=desired.host,
+            observation=desired.observation,
+            protections=desired.protections,
+            probe_addresses=draft.probe_addresses,
+            protected=draft.protected,
+            in_force=standing.run_id if standing else "",
+            vantages=inputs.vantages,
+            deadline=deadline,
+            worst_case=worst,
+        )
+    )
+    return tuple(sorted({*draft.hazards, *common}))
+
+
+__all__ = [
+    "CONTROLLER",
+    "Drafter",
+    "PlanInputs",
+    "Seen",
+    "Splitter",
+    "make_plan",
+    "plan_host",
+]
