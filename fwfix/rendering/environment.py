@@ -1,0 +1,102 @@
+"""Turns a template and values into a script, and says which templates it came from."""
+
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from fwfix.errors import RenderError
+from fwfix.model.script import Script
+from fwfix.rendering.loader import TracingLoader
+
+
+def quote_for_sh(value: object) -> str:
+    """Quote one value for a POSIX shell: the only way for a value into a Linux script.
+
+    Raises:
+        RenderError: it holds a NUL or a line break, which no value of ours has.
+    """
+    text = str(value)
+    if any(character in text for character in "\0\n\r"):
+        raise RenderError(f"{text!r} cannot be a word in a script.")
+    return shlex.quote(text)
+
+
+def make_environment(loader: jinja2.BaseLoader) -> jinja2.Environment:
+    """Make the one Jinja environment that fwfix uses."""
+    environment = ImmutableSandboxedEnvironment(
+        loader=loader,
+        undefined=jinja2.StrictUndefined,
+        # HTML escapes would damage scripts; quoting is the filters' task, one for each language.
+        autoescape=False,  # noqa: S701
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        auto_reload=False,
+    )
+    environment.filters["sh"] = quote_for_sh
+    return environment
+
+
+class Renderer:
+    """Renders templates; the site's directories go before fwfix's own."""
+
+    def __init__(self, template_dirs: Sequence[Path] = ()) -> None:
+        for directory in template_dirs:
+            if not directory.is_dir():
+                raise RenderError(f"{directory} is not a directory of templates.")
+        self._directories = tuple(template_dirs)
+
+    def render(self, name: str, *, script_name: str, changes: bool, **context: Any) -> Script:  # noqa: ANN401
+        """Render one template.
+
+        Args:
+            name: such as `linux/arm.sh.j2`.
+            script_name: what the script is called in the plan.
+            changes: it may change the host.
+            context: the values that the template may use; a missing one is an error.
+
+        Raises:
+            RenderError: names the template, the line and what is undefined.
+        """
+        # A loader each time: what it remembers is what this script was made from, and nothing is cached in between.
+        loader = TracingLoader(self._directories)
+        with _explained(name, loader):
+            text = make_environment(loader).get_template(name).render(context)
+        origins = tuple(loader.used[key] for key in sorted(loader.used))
+        return Script(name=script_name, text=text, changes=changes, templates=origins)
+
+
+@contextmanager
+def _explained(name: str, loader: TracingLoader) -> Iterator[None]:
+    try:
+        yield
+    except jinja2.TemplateNotFound as error:
+        raise RenderError(
+            f"{name}: there is no template {error.name!r}.", next="See `fwfix templates list`."
+        ) from error
+    except jinja2.TemplateSyntaxError as error:
+        raise RenderError(
+            f"{error.filename or error.name or name}:{error.lineno}: {error.message}"
+        ) from error
+    except jinja2.TemplateError as error:
+        raise RenderError(f"{_where(name, loader, error)}: {error.message}") from error
+    except (TypeError, ValueError, ArithmeticError, AttributeError, LookupError) as error:
+        raise RenderError(f"{_where(name, loader, error)}: {error}") from error
+
+
+def _where(name: str, loader: TracingLoader, error: BaseException) -> str:
+    """Return file and line of the innermost template line in a traceback."""
+    place = name
+    traceback = error.__traceback__
+    known = {str(loader.find(used)) for used in loader.used}
+    while traceback is not None:
+        # Jinja rewrites tracebacks so that frames of templates bear the template's own file and line.
+        if traceback.tb_frame.f_code.co_filename in known:
+            place = f"{traceback.tb_frame.f_code.co_filename}:{traceback.tb_lineno}"
+        traceback = traceback.tb_next
+    return place
