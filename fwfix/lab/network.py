@@ -80,6 +80,7 @@ class Network:
                 network._build()
             network.outside = network._outside()
         except BaseException:
+            record.settle()
             clean(directory)
             raise
         return network
@@ -102,7 +103,7 @@ class Network:
     def _build(self) -> None:
         make_netns(self.record, self.switch)
         bridge = "type bridge stp_state 0 forward_delay 0 mcast_snooping 0"
-        batch(
+        self._batch(
             [
                 f"link add outer {bridge}",
                 f"link add inner {bridge}",
@@ -117,8 +118,8 @@ class Network:
             f"addr add {self.address6}/{self.ipv6.prefixlen} dev {self.interface} nodad",
             f"link set {self.interface} up",
         ]
-        batch(lines)
-        batch(["link set root master outer up"], self.switch)
+        self._batch(lines)
+        self._batch(["link set root master outer up"], self.switch)
 
     def _outside(self) -> Outside:
         member = self._member("outside", _OUTSIDE, inner=False)
@@ -158,7 +159,7 @@ class Network:
             f"addr add {member.cidr} dev eth0",
             f"addr add {member.cidr6} dev eth0 nodad",
         ]
-        batch([*lines, "link set eth0 up"], member.netns)
+        self._batch([*lines, "link set eth0 up"], member.netns)
 
     def wire(self, cables: Sequence[tuple[Member, str, str]]) -> None:
         """Lay cables from the switch: member, where it is (name or pid), name of the interface there."""
@@ -166,29 +167,40 @@ class Network:
         for member, place, device in cables:
             lines.append(f"link add {member.port} type veth peer name {device} netns {place}")
             lines.append(f"link set {member.port} master {member.bridge} up")
-        batch(lines, self.switch)
+        self._batch(lines, self.switch)
 
     def move(self, cables: Sequence[tuple[Member, str, int, str]]) -> None:
         """Move the ends of cables: member, where it is (name), where it goes (pid), name of the interface."""
         for _, name, pid, device in cables:
-            batch([f"link set {device} netns {pid}"], name)
+            self._batch([f"link set {device} netns {pid}"], name)
+
+    def _batch(self, lines: Sequence[str], netns: str | None = None) -> None:
+        """Run lines of `ip -batch`, in this machine's own namespace or in a named one."""
+        where = [] if netns is None else ["-n", netns]
+        _tool(self.record, ["ip", *where, "-batch", "-"], "\n".join(lines) + "\n")
 
     def cut(self, member: Member) -> None:
         """Lose every packet to and from the member; its interface stays up, as behind a broken switch."""
-        batch([f"link set {member.port} nomaster"], self.switch)
+        self._batch([f"link set {member.port} nomaster"], self.switch)
 
     def restore(self, member: Member) -> None:
         """Undo `cut`."""
-        batch([f"link set {member.port} master {member.bridge}"], self.switch)
+        self._batch([f"link set {member.port} master {member.bridge}"], self.switch)
 
 
 def make_netns(record: Record, name: str) -> None:
     """Make an empty network namespace that `ip netns exec` knows."""
     record.add_netns(name)
     path = _name_file(name)
-    done = subprocess.run(["unshare", f"--net={path}", "true"], capture_output=True, text=True, check=False)
+    _tool(record, ["unshare", f"--net={path}", "true"])
+
+
+def _tool(record: Record, argv: Sequence[str], text: str = "") -> None:
+    done = subprocess.run(
+        argv, input=text, capture_output=True, text=True, check=False, pass_fds=record.busy, timeout=60
+    )
     if done.returncode != 0:
-        raise LabError(f"No network namespace can be made: {done.stderr.strip()}")
+        raise LabError(f"The lab's network cannot be made: {done.stderr.strip()}")
 
 
 def name_netns(name: str, pid: int) -> None:
@@ -203,25 +215,9 @@ def name_netns(name: str, pid: int) -> None:
 def _name_file(name: str) -> Path:
     while True:
         NETNS.mkdir(mode=0o755, exist_ok=True)
-        with contextlib.suppress(
-            FileNotFoundError
-        ):  # another lab's last name went away, and the folder with it
+        with contextlib.suppress(FileNotFoundError):  # the last name of another lab took the folder along
             (NETNS / name).touch(mode=0o444)
             return NETNS / name
-
-
-def batch(lines: Sequence[str], netns: str | None = None) -> None:
-    """Run lines of `ip -batch`, in this machine's own namespace or in a named one."""
-    where = [] if netns is None else ["-n", netns]
-    done = subprocess.run(
-        ["ip", *where, "-batch", "-"],
-        input="\n".join(lines) + "\n",
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise LabError(f"The lab's network cannot be made: {done.stderr.strip()}")
 
 
 def _free_id() -> str:

@@ -11,7 +11,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ class Record:
     def __init__(self, directory: Path, content: dict[str, Any]) -> None:
         self.directory = directory
         self.content = content
+        self._busy: int | None = None
 
     @property
     def private(self) -> Path:
@@ -63,6 +64,8 @@ class Record:
         }
         record = cls(directory, content)
         record.save()
+        record._busy = _open_busy(record.private)
+        fcntl.flock(record._busy, fcntl.LOCK_EX)
         return record
 
     @classmethod
@@ -74,6 +77,17 @@ class Record:
             )
         except FileNotFoundError:
             return None
+
+    @property
+    def busy(self) -> tuple[int, ...]:
+        """Open files for every process started while the lab is built: `clean` waits for their end."""
+        return () if self._busy is None else (self._busy,)
+
+    def settle(self) -> None:
+        """Say that the lab is built, or that its building was given up."""
+        if self._busy is not None:
+            os.close(self._busy)
+            self._busy = None
 
     def save(self) -> None:
         """Write the record so that it is whole at any moment."""
@@ -117,6 +131,33 @@ def clean(directory: Path) -> None:
     Raises:
         LabError: something could not be removed; called again, this goes on.
     """
+    with contextlib.suppress(FileNotFoundError), _only_cleaner(directory):
+        _remove(directory)
+
+
+def clean_unless_others_do(directory: Path, settle: Callable[[], None]) -> None:
+    """Clean on behalf of a dead builder, unless somebody is at it already.
+
+    The lock is kept until this process ends, so that whoever cleans next finds it gone.
+    """
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    with contextlib.suppress(BlockingIOError):
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        settle()
+        _remove(directory)
+
+
+@contextlib.contextmanager
+def _only_cleaner(directory: Path) -> Iterator[None]:
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _remove(directory: Path) -> None:
     record = Record.load(directory)
     if record is None:
         shutil.rmtree(directory / _PRIVATE, ignore_errors=True)
@@ -124,6 +165,7 @@ def clean(directory: Path) -> None:
     same_boot = record.content["boot_id"] == _boot_id()
     if same_boot:
         _end_processes([(int(pid), str(started)) for pid, started in record.content["processes"]])
+        _await_builders(record)
         _end_guests(record.content["netns"])
         _remove_interface(record.content["interface"])
     for name in record.content["netns"]:
@@ -144,6 +186,10 @@ def remove_netns(name: str) -> None:
     with contextlib.suppress(OSError):
         syscalls.unmount(str(path))
     path.unlink(missing_ok=True)
+
+
+def _open_busy(private: Path) -> int:
+    return os.open(private / "busy", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
 def _boot_id() -> str:
@@ -174,6 +220,25 @@ def _end_processes(processes: list[tuple[int, str]]) -> None:
             time.sleep(0.005)
     if alive:
         raise LabError(f"Processes of the lab do not end: {[pid for pid, _ in alive]}.")
+
+
+def _await_builders(record: Record) -> None:
+    """Wait for what a builder left when it was killed: a tool at work, or a supervisor not noted yet.
+
+    Both end by themselves; until then they could make something behind our back.
+    """
+    handle = _open_busy(record.private)
+    deadline = time.monotonic() + _PATIENCE
+    try:
+        while True:
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            if time.monotonic() > deadline:
+                raise LabError(f"Somebody still builds the lab in {record.directory}.")
+            time.sleep(0.005)
+    finally:
+        os.close(handle)
 
 
 def _end_guests(names: list[str]) -> None:

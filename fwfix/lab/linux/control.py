@@ -16,7 +16,7 @@ from fwfix.lab.linux.guest import ENVIRONMENT, GuestPlan
 from fwfix.lab.records import Record
 
 _PACKAGES = Path(__file__).resolve().parents[3]
-_CODE = "import sys; sys.path.insert(0, {!r}); from fwfix.lab.linux.supervisor import main; main()"
+_CODE = "import sys; sys.path.append({!r}); from fwfix.lab.linux.supervisor import main; main()"
 _PATIENCE = 120.0
 _kept: list[subprocess.Popen[bytes]] = []  # a forgotten Popen of a living process is a warning
 
@@ -38,14 +38,15 @@ class Control:
         """Start the supervisor; until `keep` it ends the lab when this process dies."""
         theirs, ours = os.pipe()
         private = self.record.private.resolve()
-        argv = [sys.executable, "-I", "-S", "-c", _CODE.format(str(_PACKAGES)), str(private), str(theirs)]
+        argv = [sys.executable, "-I", "-S", "-c", _CODE.format(str(_PACKAGES))]
+        argv += [str(private), *(str(handle) for handle in (theirs, *self.record.busy))]
         with (private / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 argv,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                pass_fds=(theirs,),
+                pass_fds=(theirs, *self.record.busy),
                 start_new_session=True,
                 cwd="/",
                 env=ENVIRONMENT,

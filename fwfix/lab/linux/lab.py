@@ -87,6 +87,7 @@ class Lab:
         control.boot([host.name for host in hosts])
         if self._keep:
             control.keep()
+        self.network.record.settle()
         self.hosts = tuple(hosts)
 
     def _cables(self, spec: HostSpec, specs: Sequence[HostSpec]) -> Cables:
@@ -114,6 +115,7 @@ class Lab:
     def close(self) -> None:
         """Remove the hosts and everything else that the lab made; more than once does no harm."""
         if self._made:  # the directory may hold the lab of somebody else, at which our build refused
+            self.network.record.settle()
             clean(self.directory)
         if self._control is not None:
             self._control.release()

@@ -3,7 +3,7 @@
 It lives in a mount namespace of its own, in which the files of all hosts are: when it dies, the kernel ends
 every host and forgets every mount. It needs nothing but the standard library: every host is a fork of it.
 
-    python -I -S -c ... DIRECTORY LIFELINE
+    python -I -S -c ... DIRECTORY LIFELINE BUSY
 """
 
 import contextlib
@@ -32,9 +32,10 @@ class _Stop(Exception):  # noqa: N818 - it is no error
 class Supervisor:
     """Start, boot and stop hosts on request."""
 
-    def __init__(self, directory: Path, lifeline: int) -> None:
+    def __init__(self, directory: Path, lifeline: int, busy: int) -> None:
         self.directory = directory
         self.lifeline: int | None = lifeline
+        self.busy: int | None = busy
         self.outer_mounts = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
         self.own_pids = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
         self.pids: dict[str, int] = {}
@@ -95,6 +96,7 @@ class Supervisor:
 
     def start(self, plans: list[GuestPlan]) -> dict[str, Any]:
         """Make the hosts' namespaces and files; return the pid of each one's first process."""
+        self.settle()
         for plan in plans:
             mount_var(plan["filesystem"])
             self._fork(plan)
@@ -152,6 +154,12 @@ class Supervisor:
             os.waitpid(self.pids.pop(name), 0)
             self.channels.pop(name).close()
 
+    def settle(self) -> None:
+        """Have `clean` wait for us no longer: from now on it knows our pid."""
+        if self.busy is not None:
+            os.close(self.busy)
+            self.busy = None
+
     def keep(self) -> None:
         """Outlive the builder."""
         if self.lifeline is not None:
@@ -162,7 +170,7 @@ class Supervisor:
         """Remove the lab, since its builder died."""
         self.stop(list(self.pids))
         syscalls.enter_handle(self.outer_mounts, syscalls.CLONE_NEWNS)
-        records.clean(self.directory.parent)
+        records.clean_unless_others_do(self.directory.parent, self.settle)
         os._exit(0)
 
 
@@ -183,7 +191,7 @@ def main() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)  # whatever the builder ignores, the hosts' programs shall not
-    supervisor = Supervisor(Path(sys.argv[1]), int(sys.argv[2]))
+    supervisor = Supervisor(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
     listening = supervisor.prepare()
     signal.signal(signal.SIGTERM, _stop)
     gc.disable()
