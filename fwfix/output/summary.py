@@ -1,0 +1,95 @@
+"""The end of a run for people: what became of every host, and what to do next."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime, tzinfo
+
+from fwfix.model.hazard import Hazard
+from fwfix.model.outcome import HostReport, Outcome, RunReport
+from fwfix.output.text import Line, Style, moment, plural, took
+from fwfix.report import count_outcomes
+
+_WORDS = {
+    Outcome.NOOP: "as wanted already",
+    Outcome.OK: "as wanted",
+    Outcome.CHANGE: "to change",
+    Outcome.ROLLED_BACK: "rolled back",
+}
+_FINE = frozenset({Outcome.APPLIED, Outcome.NOOP, Outcome.OK, Outcome.ROLLED_BACK, Outcome.CHANGE})
+# The most urgent first.
+_ORDER = (Outcome.UNKNOWN, Outcome.FAILED, Outcome.DRIFT, Outcome.REVERTED, Outcome.SKIPPED)
+_STYLES = {Outcome.SKIPPED: Style.WARN, Outcome.REVERTED: Style.WARN, Outcome.DRIFT: Style.WARN}
+# What it means for the host, where the reason alone does not say.
+_MEANS = {
+    Outcome.FAILED: "nothing was changed on it",
+    Outcome.REVERTED: "it is as it was before",
+    Outcome.SKIPPED: "it was not started",
+}
+_NEXT = {
+    Outcome.UNKNOWN: "ask the host with `fwfix status`, then `fwfix runs recover`",
+    Outcome.FAILED: "see what `fwfix doctor` says about it",
+    Outcome.REVERTED: "mend the cause and apply again",
+    Outcome.SKIPPED: "apply again, or go on with `fwfix apply --continue RUN`",
+    Outcome.DRIFT: "apply again",
+}
+
+
+def summary_lines(report: RunReport, *, zone: tzinfo | None = None) -> Iterator[Line]:
+    """Yield every host that needs somebody's eye, grouped where they share a reason, then the counts."""
+    for outcome in _ORDER:
+        for (_, _), hosts in _by_reason(report, outcome).items():
+            yield from _trouble(report, hosts, zone)
+    yield from _remarks(report)
+    style = Style.GOOD if all(host.outcome in _FINE for host in report.hosts) else Style.WARN
+    yield Line(_headline(report), style)
+
+
+def _headline(report: RunReport) -> str:
+    counts = count_outcomes(report.command, (host.outcome for host in report.hosts))
+    parts = [f"{count} {_WORDS.get(Outcome(outcome), outcome)}" for outcome, count in counts.items() if count]
+    name = f"{report.command} {report.run_id}" if report.run_id else report.command
+    length = took((report.finished_at - report.started_at).total_seconds())
+    said = ", ".join(parts) or "nothing to do"
+    return f"{name}: {said} ({plural(len(report.hosts), 'host')}, {length})"
+
+
+def _by_reason(
+    report: RunReport, outcome: Outcome
+) -> Mapping[tuple[object, datetime | None], list[HostReport]]:
+    groups: dict[tuple[object, datetime | None], list[HostReport]] = {}
+    for host in report.hosts:
+        if host.outcome is outcome:
+            groups.setdefault((host.reason, host.reverts_at), []).append(host)
+    return groups
+
+
+def _trouble(report: RunReport, hosts: list[HostReport], zone: tzinfo | None) -> Iterator[Line]:
+    first = hosts[0]
+    style = _STYLES.get(first.outcome, Style.BAD)
+    if len(hosts) == 1:
+        yield Line(f"{first.outcome}: {first.name} ({first.address})", style)
+    else:
+        names = ", ".join(host.name for host in hosts)
+        yield Line(f"{first.outcome}: {plural(len(hosts), 'host')}: {names}", style)
+    if first.reason is not None:
+        yield Line(f"  {first.reason.code}: {first.reason.message}")
+    if first.outcome in _MEANS:
+        yield Line(f"  {_MEANS[first.outcome]}" if len(hosts) == 1 else f"  each: {_MEANS[first.outcome]}")
+    if first.reverts_at is not None and first.outcome is Outcome.UNKNOWN:
+        yield Line(f"  restores itself at {moment(first.reverts_at, zone)}", Style.WARN)
+    advice = first.reason.next if first.reason is not None and first.reason.next else _NEXT[first.outcome]
+    yield Line(f"  next: {advice.replace('RUN', report.run_id or 'RUN')}")
+
+
+def _remarks(report: RunReport) -> Iterator[Line]:
+    """Yield what went well but should be known, once per text, with the hosts that it concerns."""
+    remarks: dict[str, list[str]] = {}
+    for host in report.hosts:
+        if host.outcome in _FINE and host.outcome is not Outcome.CHANGE:
+            for text in (*map(_hazard, host.hazards), *host.notes):
+                remarks.setdefault(text, []).append(host.name)
+    for text, names in remarks.items():
+        yield Line(f"note: {', '.join(names)}: {text}", Style.FAINT)
+
+
+def _hazard(hazard: Hazard) -> str:
+    return f"{hazard.code}: {hazard.message}"
