@@ -1,10 +1,12 @@
 """The end of a run for people: what became of every host, and what to do next."""
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator
 from datetime import datetime, tzinfo
 
 from fwfix.model.hazard import Hazard
 from fwfix.model.outcome import HostReport, Outcome, RunReport
+from fwfix.model.plan import Reason
 from fwfix.output.text import Line, Style, moment, plural, took
 from fwfix.report import count_outcomes
 
@@ -36,7 +38,7 @@ _NEXT = {
 def summary_lines(report: RunReport, *, zone: tzinfo | None = None) -> Iterator[Line]:
     """Yield every host that needs somebody's eye, grouped where they share a reason, then the counts."""
     for outcome in _ORDER:
-        for (_, _), hosts in _by_reason(report, outcome).items():
+        for hosts in _by_reason(report, outcome):
             yield from _trouble(report, hosts, zone)
     yield from _remarks(report)
     style = Style.GOOD if all(host.outcome in _FINE for host in report.hosts) else Style.WARN
@@ -52,14 +54,12 @@ def _headline(report: RunReport) -> str:
     return f"{name}: {said} ({plural(len(report.hosts), 'host')}, {length})"
 
 
-def _by_reason(
-    report: RunReport, outcome: Outcome
-) -> Mapping[tuple[object, datetime | None], list[HostReport]]:
-    groups: dict[tuple[object, datetime | None], list[HostReport]] = {}
+def _by_reason(report: RunReport, outcome: Outcome) -> list[list[HostReport]]:
+    groups: dict[tuple[Reason | None, datetime | None], list[HostReport]] = {}
     for host in report.hosts:
         if host.outcome is outcome:
             groups.setdefault((host.reason, host.reverts_at), []).append(host)
-    return groups
+    return list(groups.values())
 
 
 def _trouble(report: RunReport, hosts: list[HostReport], zone: tzinfo | None) -> Iterator[Line]:
@@ -77,7 +77,9 @@ def _trouble(report: RunReport, hosts: list[HostReport], zone: tzinfo | None) ->
     if first.reverts_at is not None and first.outcome is Outcome.UNKNOWN:
         yield Line(f"  restores itself at {moment(first.reverts_at, zone)}", Style.WARN)
     advice = first.reason.next if first.reason is not None and first.reason.next else _NEXT[first.outcome]
-    yield Line(f"  next: {advice.replace('RUN', report.run_id or 'RUN')}")
+    # Advice is often written where the run id is not known.
+    advice = re.sub(r"\bRUN\b", report.run_id or "RUN", advice)
+    yield Line(f"  next: {advice}")
 
 
 def _remarks(report: RunReport) -> Iterator[Line]:
