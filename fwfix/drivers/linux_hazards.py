@@ -9,7 +9,7 @@ from fwfix.drivers.backend import Backend
 from fwfix.drivers.iptables_save import Rule
 from fwfix.drivers.iptables_walk import Packet, walk
 from fwfix.drivers.linux_facts import LinuxFacts
-from fwfix.drivers.published import CONTAINER_HOOK, target_port, to_itself
+from fwfix.drivers.published import CONTAINER_HOOK, to_itself
 from fwfix.model.hazard import Hazard
 from fwfix.model.observation import Observation, PublishedPort
 from fwfix.model.policy import Family, Protection, Protocol
@@ -73,13 +73,6 @@ def container_bypass(seen: LinuxCircumstances) -> Iterator[str]:
 
 def rule_shadowed(seen: LinuxCircumstances) -> Iterator[str]:
     """Tell what handles the packets before our rules see them."""
-    for published in seen.published:
-        if to_itself(published, seen.facts) and not published.covered:
-            yield (
-                f"{published.port}/{published.protocol} ({_NAMES[published.family]}) is redirected to port "
-                f"{target_port(published)} of this host before our rules see it; put that port into the "
-                f"policy, or remove the redirect"
-            )
     if seen.backend is Backend.IPTABLES:
         for family, rule in _before_container_hook(seen):
             yield (

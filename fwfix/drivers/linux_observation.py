@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
+from urllib.parse import unquote
 
 from fwfix.drivers.answers import Document, parse_answer, state_of
 from fwfix.drivers.backend import choose_backend
@@ -175,7 +176,7 @@ def _record(document: Document, *, identity: str, boot_id: str, uptime: timedelt
         run_id=run_id,
         state=state,
         since=_instant(document.text("since")),
-        operator=document.text("operator"),
+        operator="" if document.text("operator") == "-" else unquote(document.text("operator")),
         remaining=_remaining(document, state, boot_id=boot_id, uptime=uptime),
         superseded_by=document.text("superseded_by").strip(),
         supersedes=document.text("supersedes").strip().strip("-"),

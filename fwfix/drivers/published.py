@@ -81,16 +81,18 @@ def container_hook_works(ruleset: Ruleset) -> bool:
 
 
 def _translated(facts: LinuxFacts, backend: Backend, packet: Packet) -> Iterator[PublishedPort]:
+    """Yield where a packet could be sent; what stays on the host comes to INPUT, where we block it too."""
+    hooked = backend is Backend.NFT or container_hook_works(facts.ruleset(packet.family))
     for target in (*_by_iptables(facts, packet), *_by_nft(facts, packet)):
         published = PublishedPort(
             protocol=packet.protocol,
             family=packet.family,
             port=packet.port,
             target=target or str(packet.port),
-            covered=backend is Backend.NFT or container_hook_works(facts.ruleset(packet.family)),
+            covered=hooked,
         )
-        if to_itself(published, facts):  # INPUT sees the new port, and no other hook is ours
-            published = replace(published, covered=target_port(published) == packet.port)
+        if to_itself(published, facts):
+            published = replace(published, target=str(target_port(published)), covered=True)
         yield published
 
 

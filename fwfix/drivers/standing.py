@@ -219,3 +219,8 @@ def _nft_counters_of(rule: NftRule, *, published: bool) -> Iterator[Counter]:
                     published=published,
                     packets=rule.packets or 0,
                 )
+
+
+def protected_by(facts: LinuxFacts, run_id: str) -> frozenset[tuple[Protocol, int]]:
+    """Return the ports that the rules of a run block, as they stand."""
+    return frozenset((counter.protocol, counter.port) for counter in counters(facts, run_id))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-_ARGUMENT = re.compile(r"[A-Za-z0-9._:,/@+-]{0,4096}", re.ASCII)
+_ARGUMENT = re.compile(r"[A-Za-z0-9._:,/@%+-]{0,4096}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
