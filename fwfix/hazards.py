@@ -173,8 +173,8 @@ def family_loses_access(seen: Circumstances) -> Iterator[str]:
         for family in sorted(seen.observation.families):
             if protection.allowed and not protection.allowed_in(family):
                 yield (
-                    f"the allow list of {protection.service} has no {_NAMES[family]} source, but this host "
-                    f"has {_NAMES[family]} addresses: allowed clients that come by it lose access"
+                    f"the allow list of {protection.service} has no {family.label} source, but this host "
+                    f"has {family.label} addresses: allowed clients that come by it lose access"
                 )
 
 
@@ -201,8 +201,6 @@ HAZARDS: Mapping[str, Callable[[Circumstances], Iterator[str]]] = MappingProxyTy
         "deadline-short": deadline_short,
     }
 )
-
-_NAMES = {Family.IPV4: "IPv4", Family.IPV6: "IPv6"}
 
 
 def _exposed_listeners(seen: Circumstances) -> Iterator[Listener]:

@@ -12,7 +12,7 @@ from fwfix.drivers.base import Answer, Judgement, Stamp
 from fwfix.drivers.linux_diff import changes_between
 from fwfix.drivers.linux_facts import LinuxFacts, facts_of
 from fwfix.drivers.linux_fingerprint import linux_fingerprint
-from fwfix.drivers.linux_hazards import LinuxCircumstances, find_linux_hazards
+from fwfix.drivers.linux_hazards import LinuxCircumstances, container_bypass, find_linux_hazards
 from fwfix.drivers.linux_observation import read_linux_observation
 from fwfix.drivers.published import published_ports
 from fwfix.drivers.standing import Wanted, counters, differences, protected_by
@@ -67,10 +67,11 @@ class LinuxDriver:
         scripts, problems = self._scripts(desired, seen, standing)
         in_place = standing is not None and not problems
         changes = () if in_place else changes_between(facts, scripts, supersedes=standing)
+        bypasses = tuple(container_bypass(seen))  # our rules may stand as wanted, and a container beside them
         return Draft(
             backend=backend,
             in_place=in_place,
-            problems=problems,
+            problems=(*problems, *bypasses),
             supersedes=standing.run_id if standing and not in_place else "",
             fingerprint=linux_fingerprint(seen),
             changes=changes,

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from fwfix.drivers.linux_facts import LinuxFacts
+from fwfix.drivers.nft_spelling import read_match
 from fwfix.drivers.standing import live_rules
 from fwfix.model.observation import RunRecord
 from fwfix.model.plan import Change, ChangeOp
@@ -17,16 +18,21 @@ def changes_between(
 ) -> tuple[Change, ...]:
     """Return every rule that comes, then every rule that goes."""
     comes = (
-        Change(op=ChangeOp.ADD, object="rule", family=family, text=text)
+        Change(op=ChangeOp.ADD, object="rule", family=family or _family_of(text), text=text)
         for name, family in _FILES
         if name in scripts
         for text in _rules(scripts[name].text)
     )
     goes = (
-        Change(op=ChangeOp.REMOVE, object="rule", family=family, text=text)
+        Change(op=ChangeOp.REMOVE, object="rule", family=family or _family_of(text), text=text)
         for family, text in (live_rules(facts, supersedes.run_id) if supersedes else ())
     )
     return (*comes, *goes)
+
+
+def _family_of(nft_rule: str) -> Family | None:
+    families = read_match(nft_rule).families
+    return families[0] if len(families) == 1 else None
 
 
 def _rules(text: str) -> Iterator[str]:

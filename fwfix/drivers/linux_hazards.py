@@ -15,7 +15,6 @@ from fwfix.model.observation import Observation, PublishedPort
 from fwfix.model.policy import Family, Protection, Protocol
 
 _BJNP = range(8610, 8615)
-_NAMES = {Family.IPV4: "IPv4", Family.IPV6: "IPv6"}
 # These flush and reload the rules from a command line or from cron, where no unit of ours can follow (B23).
 _WIPERS = frozenset(
     {
@@ -58,9 +57,7 @@ def container_bypass(seen: LinuxCircumstances) -> Iterator[str]:
     for published in seen.published:
         if to_itself(published, seen.facts):
             continue
-        what = (
-            f"{published.port}/{published.protocol} ({_NAMES[published.family]}) goes to {published.target}"
-        )
+        what = f"{published.port}/{published.protocol} ({published.family.label}) goes to {published.target}"
         if (published.protocol, published.port) not in scope:
             hint = f"add {published.port} to the policy"
             yield f"{what}: the policy names the port behind it, not this one; {hint}"
@@ -76,7 +73,7 @@ def rule_shadowed(seen: LinuxCircumstances) -> Iterator[str]:
     if seen.backend is Backend.IPTABLES:
         for family, rule in _before_container_hook(seen):
             yield (
-                f"in front of {CONTAINER_HOOK} an {_NAMES[family]} rule of FORWARD could let packets "
+                f"in front of {CONTAINER_HOOK} an {family.label} rule of FORWARD could let packets "
                 f"through: {rule.text}"
             )
 
@@ -110,7 +107,7 @@ def family_unprotected(seen: LinuxCircumstances) -> Iterator[str]:
     for family in sorted(seen.observation.families):
         if family not in seen.facts.saves:
             yield (
-                f"this host has {_NAMES[family]} addresses, but {tools[family]} is missing or does not work: "
+                f"this host has {family.label} addresses, but {tools[family]} is missing or does not work: "
                 f"the ports would stay open there; install or mend it"
             )
 
@@ -163,7 +160,7 @@ def bjnp_client(seen: LinuxCircumstances) -> Iterator[str]:
 def forwarding_gateway(seen: LinuxCircumstances) -> Iterator[str]:
     """B9: INPUT does not see what a host forwards."""
     families = [
-        _NAMES[family]
+        family.label
         for family in sorted(seen.facts.forwards)
         if seen.facts.ruleset(family).chain("filter", CONTAINER_HOOK) is None
     ]

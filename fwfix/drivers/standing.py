@@ -58,7 +58,7 @@ def _save_differences(
 ) -> Iterator[str]:
     live = facts.saves.get(family)
     if live is None:
-        yield f"the {family} rules cannot be read"
+        yield f"the {family.label} rules cannot be read"
         return
     for name, chain in wanted.tables.get("filter", {}).items():
         if name.startswith(CHAIN_PREFIX):
@@ -70,7 +70,7 @@ def _save_differences(
 
 def _chain_differences(live: Ruleset, family: Family, name: str, wanted: Sequence[Rule]) -> Iterator[str]:
     if live.chain("filter", name) is None:
-        yield f"the chain {name} is missing in {family}"
+        yield f"the chain {name} is missing in {family.label}"
         return
     standing = [rule for rule in live.rules("filter", name) if not _is_probe(rule.comment)]
     if [canonical(rule) for rule in standing] == [canonical(rule) for rule in wanted]:
@@ -79,7 +79,9 @@ def _chain_differences(live: Ruleset, family: Family, name: str, wanted: Sequenc
     there = {canonical(rule) for rule in standing}
     edits = [f"has a rule that is not ours: {rule.text}" for rule in standing if canonical(rule) not in known]
     edits += [f"lacks {rule.text}" for rule in wanted if canonical(rule) not in there]
-    yield from (f"the {family} chain {name} {edit}" for edit in edits or ["has its rules in another order"])
+    yield from (
+        f"the {family.label} chain {name} {edit}" for edit in edits or ["has its rules in another order"]
+    )
 
 
 def _is_probe(comment: str) -> bool:
@@ -92,7 +94,7 @@ def _jump_differences(
 ) -> Iterator[str]:
     wanted = canonical(jump)
     if wanted not in {canonical(rule) for rule in live.rules("filter", jump.chain)}:
-        yield f"the jump from {jump.chain} to {jump.target} is missing in {family}"
+        yield f"the jump from {jump.chain} to {jump.target} is missing in {family.label}"
         return
     hook = _HOOKS.get(jump.chain, jump.chain)
     leaks: list[Rule] = []
@@ -100,7 +102,7 @@ def _jump_differences(
         met = walk(live, "filter", hook, packet=packet, ours=lambda rule: canonical(rule) == wanted)
         leaks.extend(met.leaks)
     for rule in dict.fromkeys(leaks):
-        yield f"in front of ours stands a {family} rule that could let such a packet through: {rule.text}"
+        yield f"in front of ours stands an {family.label} rule that could let such packets in: {rule.text}"
 
 
 def _packets(family: Family, protections: Sequence[Protection], hook: str) -> Iterator[Packet]:
@@ -171,13 +173,12 @@ def counters(facts: LinuxFacts, run_id: str) -> tuple[Counter, ...]:
 
 def _save_counters(facts: LinuxFacts, run_id: str) -> Iterator[Counter]:
     for family in facts.saves:
-        for published in (False, True):
-            name = f"{CHAIN_PREFIX}{run_id}{'D' if published else ''}"
+        for name in (f"{CHAIN_PREFIX}{run_id}", f"{CHAIN_PREFIX}{run_id}D"):
             for rule in facts.ruleset(family).rules("filter", name):
-                yield from _counters_of(rule, family, published=published)
+                yield from _counters_of(rule, family)
 
 
-def _counters_of(rule: Rule, family: Family, *, published: bool) -> Iterator[Counter]:
+def _counters_of(rule: Rule, family: Family) -> Iterator[Counter]:
     mark, protocol = ours(rule.comment), rule.first("-p")
     ports = rule.first("--ctorigdstport") or rule.first("--dport") or rule.first("--dports")
     source = rule.first("-s")
@@ -189,7 +190,7 @@ def _counters_of(rule: Rule, family: Family, *, published: bool) -> Iterator[Cou
             family=family,
             protocol=Protocol(protocol.value),
             port=port,
-            published=published,
+            published=ports.name == "--ctorigdstport",
             packets=rule.packets or 0,
         )
 
@@ -203,10 +204,10 @@ def _nft_counters(facts: LinuxFacts, run_id: str) -> Iterator[Counter]:
         for rule in chain.rules:
             mark = ours(rule.comment)
             if mark is not None and mark.role in {"block", "probe"}:
-                yield from _nft_counters_of(rule, published=chain.name.endswith("D"))
+                yield from _nft_counters_of(rule)
 
 
-def _nft_counters_of(rule: NftRule, *, published: bool) -> Iterator[Counter]:
+def _nft_counters_of(rule: NftRule) -> Iterator[Counter]:
     match = read_match(rule.text)
     for family in match.families:
         for protocol in match.protocols:
@@ -216,7 +217,7 @@ def _nft_counters_of(rule: NftRule, *, published: bool) -> Iterator[Counter]:
                     family=family,
                     protocol=protocol,
                     port=port,
-                    published=published,
+                    published="proto-dst" in rule.text,
                     packets=rule.packets or 0,
                 )
 

@@ -27,6 +27,11 @@ class Family(StrEnum):
         """4 or 6."""
         return 4 if self is Family.IPV4 else 6
 
+    @property
+    def label(self) -> str:
+        """The name that people use."""
+        return f"IPv{self.version}"
+
     @staticmethod
     def of(address: Address | Network) -> "Family":
         """Return the family of an address or a network."""
