@@ -40,7 +40,7 @@ class Nowhere:
 class InputPipe:
     """Standard input: one side writes and closes, the other reads to the end.
 
-    The pipe takes data while less than `capacity` bytes lie unread, as a pipe of Windows blocks its writer.
+    While nobody reads, the pipe takes data until `capacity` bytes lie in it: a writer waits, as on Windows.
     """
 
     def __init__(self, data: bytes = b"", *, closed: bool = False, capacity: int = 1 << 20) -> None:
@@ -49,6 +49,7 @@ class InputPipe:
         self._closed = closed
         self._broken = False
         self._killed = False
+        self._waiting = False
         self._capacity = capacity
 
     @property
@@ -69,7 +70,7 @@ class InputPipe:
         """
         deadline = time.monotonic() + within
         with self._ready:
-            while len(self._buffer) >= self._capacity and not (self._broken or self._killed):
+            while len(self._buffer) >= self._capacity and not (self._waiting or self._broken or self._killed):
                 if not self._ready.wait(deadline - time.monotonic()):
                     return False
             self._buffer += data
@@ -119,7 +120,10 @@ class InputPipe:
     def _wait(self) -> None:
         if self._killed:
             raise KilledError("The process was ended.")
+        self._waiting = True
+        self._ready.notify_all()
         self._ready.wait()
+        self._waiting = False
         if self._killed:
             raise KilledError("The process was ended.")
 

@@ -128,10 +128,10 @@ class Gate:
         if not self._config.basic:
             return self._refused()
         try:
-            text = base64.b64decode(value, validate=True).decode()
+            raw = base64.b64decode(value, validate=True)
         except (binascii.Error, ValueError):
             return self._refused()
-        name, _, password = text.partition(":")
+        name, _, password = _decoded(raw).partition(":")
         account = self._account(Claim(name=name, domain=""))
         proved = account is not None and account.password == password
         if not self._book.record(name, account, via="basic", proved=proved) or account is None:
@@ -157,3 +157,11 @@ class Gate:
             domain=account.domain or self._config.machine.name,
             administrator=account.administrator,
         )
+
+
+def _decoded(raw: bytes) -> str:
+    """Clients disagree on the charset of Basic: requests sends Latin-1, others UTF-8."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")

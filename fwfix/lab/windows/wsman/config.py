@@ -35,6 +35,7 @@ class WsmanConfig:
     Attributes:
         connection_timeout: how long a connection may stay silent, also in the middle of a request.
         linger: how long a Receive that has output waits for more, or for the end of the command.
+        activity_ids: whether every answer carries an ActivityId, as some of the recorded hosts do.
         skip_cmd_shell: whether WINRS_SKIP_CMD_SHELL is obeyed.
     """
 
@@ -46,4 +47,5 @@ class WsmanConfig:
     channel_binding: ChannelBinding = ChannelBinding.RELAXED
     connection_timeout: timedelta = timedelta(seconds=120)
     linger: timedelta = timedelta(milliseconds=200)
+    activity_ids: bool = False
     skip_cmd_shell: bool = True

@@ -129,9 +129,7 @@ class Connection:
 
     def _soap_answer(self, request: Request, body: bytes, accepted: Accepted) -> service.Answer:
         host = request.header("host").rpartition(":")[0] or request.header("host") or self.config.machine.name
-        parsed = service.read(
-            body, host=host.strip("[]"), version=self.config.machine.version.rpartition(".")[0]
-        )
+        parsed = service.read(body, self.config, host=host.strip("[]"))
         mishap, delay = self.troubles.perform(parsed.verb)
         self._mishap = self._mishap or mishap
         self._vanish_early()

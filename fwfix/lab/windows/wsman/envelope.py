@@ -23,11 +23,13 @@ class Origin:
     Attributes:
         relates_to: the message id; empty if there was none to read.
         machine: how the client calls the host.
+        activity: whether answers of this host name the activity for its event log.
     """
 
     relates_to: str
     machine: str
     language: str = "en-US"
+    activity: bool = False
 
 
 def element(name: str, text: str = "", **attributes: str) -> str:
@@ -59,8 +61,7 @@ def fault(what: Fault, origin: Origin) -> bytes:
         f"<s:Fault><s:Code>{element('s:Value', value)}{subcode}</s:Code><s:Reason>{reason}</s:Reason>"
         f"<s:Detail>{_detail(what, origin)}</s:Detail></s:Fault>"
     )
-    activity = element("p:ActivityId", new_id()) if what.activity else ""
-    return _envelope(spaces, _header(FAULT_ACTION, origin, extra=activity), body, origin)
+    return _envelope(spaces, _header(FAULT_ACTION, origin), body, origin)
 
 
 def identity(version: str) -> bytes:
@@ -88,10 +89,11 @@ def _detail(what: Fault, origin: Origin) -> str:
     return f"{culprit}{address}<f:WSManFault {attributes}><f:Message>{message}</f:Message></f:WSManFault>"
 
 
-def _header(action: str, origin: Origin, *, extra: str = "") -> str:
+def _header(action: str, origin: Origin) -> str:
+    activity = element("p:ActivityId", new_id()) if origin.activity else ""
     related = element("a:RelatesTo", origin.relates_to) if origin.relates_to else ""
     return (
-        f"{element('a:Action', action)}{element('a:MessageID', f'uuid:{new_id()}')}{extra}"
+        f"{element('a:Action', action)}{element('a:MessageID', f'uuid:{new_id()}')}{activity}"
         f"{element('a:To', ANONYMOUS)}{related}"
     )
 

@@ -22,7 +22,6 @@ class Fault:
         message: of the WSManFault element; the reason where Windows repeats it.
         detail: last part of the faultDetail address; empty for none.
         plugin: whether the shell's plugin said it, and not the service.
-        activity: whether the header names the activity, as the service does since 2012 R2 for selectors.
         culprit: extra element of the detail, as XML.
     """
 
@@ -33,7 +32,6 @@ class Fault:
     message: str = ""
     detail: str = ""
     plugin: bool = False
-    activity: bool = False
     culprit: str = ""
     value: str = ""
 
@@ -78,7 +76,6 @@ UNKNOWN_COMMAND = Fault(
     "that does not exist. Either the command has completed execution or the client specified an invalid "
     "command identifier. ",
     detail="UnexpectedSelectors",
-    activity=True,
 )
 BAD_PARAMETER = Fault(
     code=87,
@@ -218,7 +215,8 @@ def unknown_shell(shell_id: str) -> Fault:
         UNKNOWN_COMMAND,
         message=f"The request for the Windows Remote Shell with ShellId {shell_id} failed because the shell "
         "was not found on the server. Possible causes are: the specified ShellId is incorrect or the shell "
-        "no longer exists on the server. Provide the correct ShellId or create a new shell and retry the operation. ",
+        "no longer exists on the server. Provide the correct ShellId or create a new shell and retry the "
+        "operation. ",
     )
 
 

@@ -32,7 +32,7 @@ class Listener:
     Attributes:
         port: 0 for any free one.
         tls: None for plain HTTP.
-        bound: a socket that is bound already, perhaps in another network namespace; replaces address and port.
+        bound: a bound socket, perhaps of another network namespace, in place of address and port.
     """
 
     address: str = "127.0.0.1"
@@ -148,7 +148,7 @@ class WsmanServer:
             for door in self._doors:
                 selector.register(door.socket, selectors.EVENT_READ, door)
             while not self._stopping.is_set():
-                ready = selector.select(_TICK_SECONDS if self.shells.open else None)
+                ready = selector.select(_TICK_SECONDS)
                 self.shells.reap()
                 for key, _ in ready:
                     if isinstance(key.data, _Door):

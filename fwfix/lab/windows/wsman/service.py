@@ -1,8 +1,9 @@
 """One body in, one body out: from the bytes of a SOAP message to the bytes of its answer."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fwfix.lab.windows.wsman import faults
+from fwfix.lab.windows.wsman.config import WsmanConfig
 from fwfix.lab.windows.wsman.envelope import Origin, answer, fault, identity
 from fwfix.lab.windows.wsman.faults import Fault, FaultError
 from fwfix.lab.windows.wsman.operations import Caller, Operations
@@ -38,20 +39,22 @@ class Parsed:
         return "" if self.message is None else self.message.action.rpartition("/")[2]
 
 
-def read(body: bytes, *, host: str, version: str) -> Parsed:
+def read(body: bytes, config: WsmanConfig, *, host: str) -> Parsed:
     """Read a request.
 
     Args:
         body: the SOAP message.
+        config: of the service.
         host: how the client calls this host, from HTTP; used until the message says it.
-        version: of the system, for Identify.
     """
-    origin = Origin(relates_to="", machine=host)
+    origin = Origin(relates_to="", machine=host, activity=config.activity_ids)
     try:
         root = parse_xml(body)
         if root.find(f"{{{S}}}Body/{{{IDENTITY}}}Identify") is not None:
-            return Parsed(refusal=Answer(status=200, body=identity(version)))
-        origin = Origin(relates_to=relates_to(root), machine=host)
+            return Parsed(
+                refusal=Answer(status=200, body=identity(config.machine.version.rpartition(".")[0]))
+            )
+        origin = replace(origin, relates_to=relates_to(root))
         return Parsed(message=parse_message(root))
     except FaultError as error:
         return Parsed(refusal=_refused(error.fault, origin))
@@ -68,7 +71,12 @@ def identify_only(body: bytes) -> Answer | None:
 
 def perform(message: Message, operations: Operations, caller: Caller) -> Answer:
     """Do what the message says."""
-    origin = Origin(relates_to=message.message_id, machine=message.machine, language=message.language)
+    origin = Origin(
+        relates_to=message.message_id,
+        machine=message.machine,
+        language=message.language,
+        activity=operations.config.activity_ids,
+    )
     try:
         action, body = operations.perform(message, caller)
     except FaultError as error:
