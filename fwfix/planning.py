@@ -112,10 +112,10 @@ def make_plan(inputs: PlanInputs, *, split: Splitter | None = None) -> Plan:
     )
 
 
-def plan_host(host: Host, inputs: PlanInputs) -> HostPlan:
-    """Return what would be done to one host."""
+def plan_host(host: Host, inputs: PlanInputs, *, seen: Seen | None = None) -> HostPlan:
+    """Return what would be done to one host; `seen` stands in for what the inputs know of it."""
     protections = inputs.protections.get(host.name, ())
-    seen = inputs.seen.get(host.name, Seen())
+    seen = seen or inputs.seen.get(host.name, Seen())
     if seen.observation is None:
         return _failed(host, protections, seen.reason or _NOT_SEEN)
     refused = _refuse(host, protections, seen.observation)

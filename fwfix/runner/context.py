@@ -15,6 +15,7 @@ from fwfix.model.observation import Observation
 from fwfix.model.outcome import HostReport, StepRecord
 from fwfix.model.plan import Reason
 from fwfix.model.script import Invocation, Result
+from fwfix.output.observe import Observer
 
 # A script that takes longer than this has met a host that is not well.
 SCRIPT_SECONDS = 60.0
@@ -45,19 +46,6 @@ class Log(Protocol):
 
     def finish(self, report: HostReport) -> None:
         """Write down what became of a host."""
-
-
-class Observer(Protocol):
-    """Somebody who watches: the live view, or plain lines."""
-
-    def host_step(self, host: str, step: str) -> None:
-        """A host goes on to a step."""
-
-    def host_done(self, report: HostReport) -> None:
-        """A host has its outcome."""
-
-    def note(self, text: str) -> None:
-        """Something that concerns the whole run."""
 
 
 class Brake:

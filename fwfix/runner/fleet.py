@@ -16,6 +16,7 @@ from fwfix.model.policy import Service
 from fwfix.runner.context import SCRIPT_SECONDS, Prepared, RunContext, reason_of
 from fwfix.runner.host import HostRun, Options
 from fwfix.runner.limits import Limits
+from fwfix.runner.recheck import Recheck, hazard_reason
 from fwfix.runner.vantages import Lookout
 
 T = TypeVar("T")
@@ -114,6 +115,7 @@ class Fleet:
         limits: Limits,
         forks: int,
         seen: Mapping[str, Seen] | None = None,
+        recheck: Recheck | None = None,
     ) -> None:
         self._plan = plan
         self._context = context
@@ -121,6 +123,7 @@ class Fleet:
         self._limits = limits
         self._forks = forks
         self._seen = seen or {}
+        self._recheck = recheck
         self._hosts = {each.host.name: each for each in plan.hosts}
         self.broken = False
 
@@ -133,6 +136,7 @@ class Fleet:
             self._context.observer.host_done(report)
         for number, wave in enumerate(self._plan.waves, 1):
             self._brake()
+            self._context.observer.wave_started(number, of=len(self._plan.waves), hosts=len(wave))
             waiting = [self._hosts[name] for name in wave if name not in reports]
             if stop_after is not None and number > stop_after:
                 self._context.brake.hold(_stopped_after(stop_after))
@@ -155,7 +159,7 @@ class Fleet:
             prepared.executor.close()
             prepared = None
         accepted = self._plan.accepted.covers("unproven", plan.host.name)
-        options = Options(accept_unproven=accepted)
+        options = Options(accept_unproven=accepted, recheck=self._recheck)
         with HostRun(plan, self._context, lookout=self._lookout, options=options, prepared=prepared) as run:
             try:
                 return run.run()
@@ -178,20 +182,12 @@ class Fleet:
     def _untouched(self) -> Iterator[HostReport]:
         """Yield the reports of hosts that need nothing or must not be started."""
         for plan in self._plan.hosts:
-            stopping = plan.stopping(self._plan.accepted)
             if plan.outcome is PlannedOutcome.NOOP:
                 yield untouched_report(plan, Outcome.NOOP, None)
             elif plan.outcome is PlannedOutcome.FAILED:
                 yield untouched_report(plan, Outcome.FAILED, plan.reason)
-            elif stopping:
-                first = stopping[0]
-                accept = " ".join(f"--accept {hazard.code}" for hazard in stopping)
-                reason = Reason(
-                    code=f"hazard:{first.code}",
-                    message=first.message,
-                    next=f"mend it, or accept it: {accept}",
-                )
-                yield untouched_report(plan, Outcome.SKIPPED, reason)
+            elif plan.stopping(self._plan.accepted):
+                yield untouched_report(plan, Outcome.SKIPPED, hazard_reason(plan, self._plan.accepted))
 
     def _drop_connections(self) -> None:
         for seen in self._seen.values():

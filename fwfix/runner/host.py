@@ -29,9 +29,9 @@ from fwfix.model.observation import Observation
 from fwfix.model.outcome import HostReport, Outcome, Probe, Reading, StepRecord
 from fwfix.model.plan import HostPlan, Reason
 from fwfix.model.script import Invocation, Result
-from fwfix.planning import recheck
 from fwfix.probes import Probing, probe_now
 from fwfix.runner.context import SCRIPT_SECONDS, Prepared, RunContext, reason_of
+from fwfix.runner.recheck import Recheck
 from fwfix.runner.vantages import Lookout
 from fwfix.verification import (
     Evidence,
@@ -54,9 +54,14 @@ _SENDING = frozenset({Step.ARM, Step.APPLY, Step.CONFIRM, Step.REVERT})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What the operator accepts on this host."""
+    """What the operator accepts on this host.
+
+    Attributes:
+        recheck: says why a host that was observed again must not be started.
+    """
 
     accept_unproven: bool = False
+    recheck: Recheck | None = None
 
 
 class HostRun:
@@ -188,8 +193,9 @@ class HostRun:
             self._executor = self._context.open(self._plan.host)
             self._observation = self._look(self._executor)
         assert self._observation is not None
-        settled = recheck(self._plan, self._observation, self._driver)
-        return settled if isinstance(settled, Settled) else Ready()
+        if self._prepared is not None or self._options.recheck is None:
+            return Ready()  # planned from this very observation
+        return self._options.recheck(self._plan, self._observation, self._driver) or Ready()
 
     def _baseline(self, _: State) -> Event:
         targets = self._lookout.targets(self._plan)

@@ -1,0 +1,155 @@
+"""Begin and end a run in the journal, print its report, and leave with its exit code."""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, NoReturn
+
+import typer
+
+from fwfix import __version__
+from fwfix.cli.options import program
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from fwfix.journal import Journal
+    from fwfix.model.host import Host
+    from fwfix.model.outcome import HostReport
+    from fwfix.output.printing import Output
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begun:
+    """A run that has begun."""
+
+    command: str
+    run_id: str
+    started_at: datetime
+    operator: str
+    controller: str
+    ticket: str = ""
+    plan_digest: str = ""
+
+
+def begin(command: str, *, run_id: str | None = None, ticket: str = "", plan_digest: str = "") -> Begun:
+    """Name a run; nothing is written yet."""
+    from fwfix.model.runid import make_run_id
+    from fwfix.whoami import controller, operator
+
+    now = datetime.now(UTC)
+    return Begun(
+        command=command,
+        run_id=run_id or make_run_id(now, secrets.randbits(16)),
+        started_at=now,
+        operator=operator(),
+        controller=controller(),
+        ticket=ticket,
+        plan_digest=plan_digest,
+    )
+
+
+@contextmanager
+def journal_of(context: typer.Context) -> Iterator[Journal]:
+    """Open the journal; say on stderr which runs nobody finished."""
+    from fwfix.journal import Journal
+    from fwfix.state_dir import state_dir
+
+    with Journal.open(state_dir(program(context).state_dir)) as journal:
+        for run in journal.unfinished():
+            typer.echo(
+                f"fwfix: run {run.run_id} ({run.command}) is unfinished: its controller is gone. "
+                "fwfix runs recover brings its hosts to a known state.",
+                err=True,
+            )
+        yield journal
+
+
+def write_start(
+    journal: Journal,
+    begun: Begun,
+    hosts: Sequence[Host],
+    *,
+    others: Sequence[Host] = (),
+    target: str | None = None,
+    plan_json: str | None = None,
+    reason: str = "",
+) -> None:
+    """Make the beginning of a run durable."""
+    from fwfix.journal import RunStart
+
+    journal.start_run(
+        RunStart(
+            run_id=begun.run_id,
+            command=begun.command,
+            started_at=begun.started_at,
+            operator=begun.operator,
+            controller=begun.controller,
+            fwfix_version=__version__,
+            ticket=begun.ticket,
+            reason=reason,
+            plan_digest=begun.plan_digest,
+            plan_json=plan_json,
+            target=target,
+            hosts=tuple(hosts),
+            others=tuple(others),
+        )
+    )
+
+
+def output_of(context: typer.Context) -> Output:
+    """Return where results are printed."""
+    import sys
+
+    from fwfix.output.printing import Output
+
+    return Output(sys.stdout, color=program(context).color)
+
+
+def leave(
+    context: typer.Context,
+    begun: Begun,
+    reports: Sequence[HostReport],
+    *,
+    as_json: bool,
+    journal: Journal | None = None,
+    shown_run_id: str | None = None,
+    interrupted: bool = False,
+    unexpected: bool = False,
+    detailed: bool = False,
+) -> NoReturn:
+    """Print the report, end the run in the journal, and leave with its exit code."""
+    from fwfix.model.outcome import RunReport
+    from fwfix.report import exit_code, run_document
+
+    code = exit_code(
+        [report.outcome for report in reports],
+        detailed=detailed,
+        interrupted=interrupted,
+        unexpected=unexpected,
+    )
+    finished = datetime.now(UTC)
+    if journal is not None:
+        journal.finish_run(begun.run_id, exit_code=code, finished_at=finished)
+    report = RunReport(
+        command=begun.command,
+        run_id=shown_run_id,
+        started_at=begun.started_at,
+        finished_at=finished,
+        operator=begun.operator,
+        controller=begun.controller,
+        fwfix_version=__version__,
+        ticket=begun.ticket,
+        plan_digest=begun.plan_digest,
+        exit_code=code,
+        hosts=tuple(reports),
+    )
+    output = output_of(context)
+    if as_json:
+        output.document(run_document(report))
+    else:
+        output.report(report)
+    raise typer.Exit(code)

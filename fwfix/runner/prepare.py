@@ -1,0 +1,46 @@
+"""From an inventory to a plan: look at every host, and let planning decide."""
+
+from collections.abc import Mapping, Sequence
+from ipaddress import ip_address
+
+from fwfix.model.host import Host
+from fwfix.model.policy import Address, Family
+from fwfix.planning import Seen as Observed
+from fwfix.probes import source_address
+from fwfix.runner.fleet import Seen
+from fwfix.verification import CONTROLLER
+
+
+def observed(seen: Mapping[str, Seen]) -> Mapping[str, Observed]:
+    """Return what planning needs of what was seen."""
+    return {
+        name: Observed(observation=each.observation, reason=each.reason, round_trip=each.round_trip)
+        for name, each in seen.items()
+    }
+
+
+def vantage_addresses(hosts: Sequence[Host], vantages: Sequence[Host]) -> Mapping[str, tuple[Address, ...]]:
+    """Return where probes will come from, by name; names that stand for no address are left out."""
+    found = {host.name: _literal(host) for host in vantages}
+    found[CONTROLLER] = _own_addresses(hosts)
+    return {name: addresses for name, addresses in found.items() if addresses}
+
+
+def _own_addresses(hosts: Sequence[Host]) -> tuple[Address, ...]:
+    """Return this machine's address in each family, by the way to the first host of that family."""
+    found: dict[Family, Address] = {}
+    for host in hosts:
+        for destination in (*_literal(host), *host.probe_addresses):
+            family = Family.of(destination)
+            if family not in found and (source := source_address(destination)) is not None:
+                found[family] = source
+        if len(found) == len(Family):
+            break
+    return tuple(found.values())
+
+
+def _literal(host: Host) -> tuple[Address, ...]:
+    try:
+        return (ip_address(host.address),)
+    except ValueError:
+        return ()
