@@ -32,7 +32,7 @@ def make_environment(loader: jinja2.BaseLoader) -> jinja2.Environment:
         loader=loader,
         undefined=jinja2.StrictUndefined,
         # HTML escapes would damage scripts; quoting is the filters' task, one for each language.
-        autoescape=False,  # noqa: S701
+        autoescape=False,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
@@ -63,7 +63,7 @@ class Renderer:
         Raises:
             RenderError: names the template, the line and what is undefined.
         """
-        # A loader each time: what it remembers is what this script was made from, and nothing is cached in between.
+        # A loader each time: what it remembers is what this script was made from.
         loader = TracingLoader(self._directories)
         with _explained(name, loader):
             text = make_environment(loader).get_template(name).render(context)

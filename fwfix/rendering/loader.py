@@ -40,7 +40,7 @@ def template_names(directory: Path) -> tuple[str, ...]:
 class TracingLoader(jinja2.BaseLoader):
     """Loads templates and remembers which were used: name, place and digest.
 
-    A site's template replaces the one of the same name; `builtin/NAME` is always ours, so that a site can extend it.
+    A site's template replaces the one of the same name; `builtin/NAME` is always ours, to extend it.
     """
 
     def __init__(self, directories: Sequence[Path]) -> None:

@@ -1,4 +1,4 @@
-"""The rules of a run as values, in the order in which packets meet them; the templates give them their words."""
+"""The rules of a run as values, in the order in which packets meet them; templates word them."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -37,7 +37,7 @@ class Rule:
 def make_rules(
     protections: Sequence[Protection], published: Sequence[PublishedPort], families: Iterable[Family]
 ) -> tuple[Rule, ...]:
-    """Return the rules for these families: allowed sources first, then what is logged, then what is blocked."""
+    """Return the rules for these families: allowed sources first, then log, then block."""
     rules: list[Rule] = []
     for family in sorted(families, key=lambda each: each.version):
         direct = [_direct(protection, family) for protection in protections]
@@ -76,7 +76,7 @@ def _direct(protection: Protection, family: Family) -> list[Rule]:
 
 def _translated(protection: Protection, port: PublishedPort) -> list[Rule]:
     one = replace(protection, service=replace(protection.service, first=port.port, last=port.port))
-    # A target without an address is a redirect to the host itself: such packets come to INPUT, not to FORWARD.
+    # A target without an address is a redirect to the host itself: INPUT sees it, not FORWARD.
     forwarded = not port.target.isdecimal()
     return [replace(rule, published=True, forwarded=forwarded) for rule in _direct(one, port.family)]
 
