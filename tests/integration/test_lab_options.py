@@ -178,6 +178,7 @@ def test_a_reboot_ends_everything_and_keeps_the_files(make_lab: MakeLab) -> None
     machine = host.run(["cat", "/etc/machine-id"]).stdout
     host.reboot(boot=["touch /run/extra"])
     assert host.pid != pid
+    assert not Path(f"/proc/{pid}").exists()
     assert host.run(["pgrep", "sleep"]).stdout == ""
     assert host.run(["sh", "-c", "ls /run/gone /tmp/gone"]).stdout == ""
     assert host.run(["sh", "-c", "ls /run/extra /var/lib/kept /etc/kept"]).returncode == 0
@@ -203,6 +204,21 @@ def test_a_host_whose_power_failed_boots_again(make_lab: MakeLab) -> None:
         assert time.monotonic() < deadline
     host.reboot()
     assert ssh(host, "id -un").stdout == "ops\n"
+
+
+@pytest.mark.parametrize(
+    "specs",
+    [
+        [HostSpec(name="../etc")],
+        [HostSpec(name="same"), HostSpec(name="same")],
+        [HostSpec(name="outside")],
+        [HostSpec(name="one", behind="nobody")],
+    ],
+)
+def test_impossible_names_are_refused_before_anything_is_made(specs: list[HostSpec], tmp_path: Path) -> None:
+    with pytest.raises(LabError, match=r"name|No host"):
+        Lab(tmp_path / "lab").build(specs)
+    assert not (tmp_path / "lab").exists()
 
 
 def test_further_files_are_written(make_lab: MakeLab) -> None:

@@ -1,5 +1,6 @@
 """A lab: build hosts, hand them out, remove them."""
 
+import re
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,8 @@ from fwfix.lab.linux.spec import HostSpec
 from fwfix.lab.network import Network, name_netns
 from fwfix.lab.outside import Outside
 from fwfix.lab.records import clean
+
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 
 
 class Lab:
@@ -123,6 +126,8 @@ class Lab:
 
 def _check(specs: Sequence[HostSpec]) -> None:
     names = [spec.name for spec in specs]
+    if bad := [name for name in names if not _NAME.fullmatch(name)]:
+        raise LabError(f"{bad[0]!r} is no name for a host: small letters, digits and hyphens, 40 at most.")
     if len(set(names)) != len(names) or {"outside", "switch"} & set(names):
         raise LabError("The hosts of a lab need names of their own, other than outside and switch.")
     if unknown := {spec.behind for spec in specs if spec.behind} - set(names):
