@@ -1,0 +1,219 @@
+"""Saved plans: one JSON document that says everything that apply will do, and nothing secret."""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from fwfix.errors import PlanFileError, RefusedError
+from fwfix.loading.plan_json import Json, as_json
+from fwfix.model.plan import Plan, PlannedOutcome
+from fwfix.model.runid import is_run_id
+
+SCHEMA = "fwfix.plan/1"
+_MOST_ERRORS = 3
+_AGAIN = "Make a new one with fwfix plan -o FILE."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanFile:
+    """A plan as it stands in a file.
+
+    Attributes:
+        digest: `sha256:` over the bytes of the file; what approvals sign.
+    """
+
+    plan: Plan
+    digest: str
+    path: Path
+
+
+def digest_of(content: bytes) -> str:
+    """Return what names a plan file: `sha256:` and the digest of its bytes."""
+    return "sha256:" + hashlib.sha256(content).hexdigest()
+
+
+def save_plan(plan: Plan, path: Path) -> str:
+    """Write a plan, whole or not at all, and return its digest.
+
+    Raises:
+        PlanFileError: the file cannot be written, or the plan has no run id.
+    """
+    content = dump_plan(plan)
+    temporary = ""
+    try:
+        umask = os.umask(0)
+        os.umask(umask)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            temporary = file.name
+            file.write(content)
+            file.flush()
+            os.fchmod(file.fileno(), 0o666 & ~umask)
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except OSError as exc:
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)
+        raise PlanFileError(f"cannot be written: {exc.strerror}", path=path) from exc
+    return digest_of(content)
+
+
+def dump_plan(plan: Plan) -> bytes:
+    """Return the bytes of a plan file; equal plans give equal bytes.
+
+    Raises:
+        PlanFileError: the plan has no run id, so that it could be applied twice.
+    """
+    if plan.run_id is None:
+        raise PlanFileError("a plan without a run id cannot be saved")
+    document = as_json(plan)
+    assert isinstance(document, dict)
+    texts: dict[str, str] = {}
+    for script in _scripts(document):
+        text = str(script.pop("text"))
+        script["sha256"] = hashlib.sha256(text.encode()).hexdigest()
+        texts[script["sha256"]] = text
+    whole = {"schema": SCHEMA, **document, "texts": dict(sorted(texts.items()))}
+    return (json.dumps(whole, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def load_plan(path: Path) -> PlanFile:
+    """Read a saved plan.
+
+    Raises:
+        PlanFileError: it is not one, it is damaged, or somebody edited it.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as exc:
+        raise PlanFileError(f"cannot be read: {exc.strerror}", path=path) from exc
+    return PlanFile(plan=parse_plan(content, path=path), digest=digest_of(content), path=path)
+
+
+def parse_plan(content: bytes, *, path: Path | None = None) -> Plan:
+    """Read the bytes of a plan file.
+
+    Raises:
+        PlanFileError: as for `load_plan`.
+    """
+    document = _document(content, path)
+    texts = document.pop("texts", None)
+    whole = _with_texts(document, texts, path)
+    try:
+        plan = _adapter().validate_python(whole)
+    except ValidationError as exc:
+        raise PlanFileError(f"is damaged: {_explained(exc)}", path=path, next=_AGAIN) from exc
+    if as_json(plan) != whole:
+        raise PlanFileError("holds something that fwfix did not write", path=path, next=_AGAIN)
+    _check(plan, path)
+    return plan
+
+
+def check_not_expired(plan: Plan, now: datetime) -> None:
+    """Refuse a plan that is too old.
+
+    Raises:
+        RefusedError: it has expired.
+    """
+    if plan.expires_at is not None and now >= plan.expires_at:
+        raise RefusedError(
+            f"this plan expired at {plan.expires_at:%Y-%m-%dT%H:%M:%SZ}", next=_AGAIN, code="expired-plan"
+        )
+
+
+@cache
+def _adapter() -> TypeAdapter[Plan]:
+    return TypeAdapter(Plan)
+
+
+def _document(content: bytes, path: Path | None) -> dict[str, Any]:
+    try:
+        document = json.loads(content)
+    except ValueError as exc:
+        line = exc.lineno if isinstance(exc, json.JSONDecodeError) else None
+        raise PlanFileError("is not a saved plan: it is no JSON", path=path, line=line, next=_AGAIN) from exc
+    schema = document.pop("schema", None) if isinstance(document, dict) else None
+    if not isinstance(document, dict) or not isinstance(schema, str):
+        raise PlanFileError("is not a saved plan", path=path, next=_AGAIN)
+    if schema != SCHEMA:
+        raise PlanFileError(
+            f"is a {schema!r} document, and this fwfix reads {SCHEMA!r}",
+            path=path,
+            next="Use the fwfix that wrote it, or make a new plan.",
+        )
+    return document
+
+
+def _with_texts(document: dict[str, Any], texts: object, path: Path | None) -> dict[str, Any]:
+    """Put the texts back into the scripts; a text that does not fit its digest was edited."""
+    known = texts if isinstance(texts, dict) else {}
+    used: set[str] = set()
+    for script in _scripts(document):
+        digest = script.pop("sha256", None)
+        text = known.get(digest) if isinstance(digest, str) else None
+        if not isinstance(text, str) or "text" in script:
+            raise PlanFileError(
+                f"is damaged: the text of script {script.get('name')!r} is missing", path=path, next=_AGAIN
+            )
+        if hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest() != digest:
+            raise PlanFileError(
+                f"was edited: the text of script {script.get('name')!r} does not fit its digest",
+                path=path,
+                next="Change the template instead, and plan again.",
+            )
+        used.add(str(digest))
+        script["text"] = text
+    if used != set(known):
+        raise PlanFileError("holds texts that no host uses", path=path, next=_AGAIN)
+    return document
+
+
+def _scripts(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    hosts = document.get("hosts")
+    for host in hosts if isinstance(hosts, list) else ():
+        scripts = host.get("scripts") if isinstance(host, dict) else None
+        for script in scripts.values() if isinstance(scripts, dict) else ():
+            if isinstance(script, dict):
+                yield script
+
+
+def _explained(error: ValidationError) -> str:
+    found = error.errors(include_url=False, include_input=False)
+    said = [f"{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in found[:_MOST_ERRORS]]
+    return "; ".join(said)
+
+
+def _check(plan: Plan, path: Path | None) -> None:
+    """Refuse what no planning ever writes."""
+    if plan.run_id is None or not is_run_id(plan.run_id):
+        raise PlanFileError(f"{plan.run_id!r} is not a run id", path=path, next=_AGAIN)
+    names = [each.host.name for each in plan.hosts]
+    if len(set(names)) != len(names):
+        raise PlanFileError("names a host twice", path=path, next=_AGAIN)
+    changing = {each.host.name for each in plan.hosts if each.outcome is PlannedOutcome.CHANGE}
+    started = [name for wave in plan.waves for name in wave]
+    if len(set(started)) != len(started) or set(started) != changing:
+        raise PlanFileError("its waves do not fit its hosts", path=path, next=_AGAIN)
+    if plan.created_at.tzinfo is None or (plan.expires_at and plan.expires_at.tzinfo is None):
+        raise PlanFileError("its times have no zone", path=path, next=_AGAIN)
+
+
+__all__ = [
+    "SCHEMA",
+    "Json",
+    "PlanFile",
+    "check_not_expired",
+    "digest_of",
+    "dump_plan",
+    "load_plan",
+    "parse_plan",
+    "save_plan",
+]
