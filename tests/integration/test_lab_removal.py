@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from fwfix.errors import LabError
+from fwfix.lab.inventory import Entry
 from fwfix.lab.linux import HostSpec, Lab, Outside, clean, write_inventory
 from fwfix.lab.records import Record
 
@@ -26,6 +27,7 @@ _BUILDER = """
 import sys, time
 from pathlib import Path
 from typing import Any
+from fwfix.lab.inventory import Entry
 from fwfix.lab.linux import HostSpec, Lab
 lab = Lab(Path(sys.argv[1]), keep=sys.argv[2] == "keep")
 lab.build([HostSpec(name=f"host-{number}") for number in range(int(sys.argv[3]))])
@@ -304,6 +306,28 @@ def test_another_namespace_joins_the_switch_with_both_addresses(make_lab: MakeLa
     for address in (member.address, member.address6):
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection((address, 1), 5)
+
+
+def test_a_lab_without_linux_hosts_takes_members_and_ends_their_noted_processes(directory: Path) -> None:
+    with Lab(directory) as lab:
+        lab.build([])
+        member = lab.network.join("twin")
+        entry = Entry(
+            name="demo-windows-1",
+            platform="windows",
+            address=member.address,
+            address6=member.address6,
+            netns=member.netns,
+            settings={"user": "ops", "password": {"file": "demo-windows-1.password"}},
+        )
+        text = write_inventory(lab, directory, others=[entry]).read_text()
+        assert "winrm:" in text
+        argv = ["nsenter", f"--net=/run/netns/{member.netns}", "sleep", "600"]
+        with subprocess.Popen(argv) as twin:
+            lab.network.record.add_process(twin.pid)
+            lab.close()
+            assert twin.wait(10) == -signal.SIGTERM
+    assert not directory.exists()
 
 
 def test_three_hosts_are_built_in_less_than_three_seconds(make_lab: MakeLab) -> None:

@@ -95,6 +95,7 @@ class LabHost:
             timeout=timeout,
             check=False,
             env=ENVIRONMENT,
+            umask=0o022,
         )
 
     def _output(self, *argv: str) -> str:
