@@ -202,6 +202,8 @@ class Logon:
             TokenError: it is not one, or not now.
             DeniedError: it does not prove what it says.
         """
+        if not token:
+            raise TokenError("There is no token.")
         if self._context is None:
             self._context = (
                 self._acceptor if token.startswith(b"NTLMSSP\x00") else _negotiation(self._acceptor)

@@ -165,8 +165,10 @@ class Wire:
     def _until(self, end: bytes, *, deadline: float) -> bytes:
         while (found := self._buffer.find(end)) < 0:
             if len(self._buffer) > LONGEST_HEAD:
-                raise BadRequestError(400, "The header is too long.")
+                break
             self._more(deadline)
+        if not 0 <= found <= LONGEST_HEAD:
+            raise BadRequestError(400, "The header is too long.")
         return self._take(found, skip=len(end))
 
     def _exactly(self, size: int, *, deadline: float) -> bytes:
