@@ -33,8 +33,7 @@ def resolve_names(inventory: Inventory, hosts: Sequence[Host]) -> Mapping[str, t
     Raises:
         InventoryError: an entry has no address, or one that is never a source, or the look-up failed.
     """
-    entries = tuple(dict.fromkeys(entry for host in hosts for entry in named_entries(host, inventory)))
-    targets = {entry: _targets(inventory, entry) for entry in entries}
+    targets = {entry: _targets(inventory, entry) for entry in named_entries(hosts, inventory)}
     found = _look_up_all(inventory, targets)
     return {entry.text: _networks(inventory, entry, names, found) for entry, names in targets.items()}
 

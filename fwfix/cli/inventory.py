@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
+
+from fwfix.cli.options import InventoryPaths, Json, Limit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,27 +22,6 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
 )
-
-InventoryPaths = Annotated[
-    list[Path] | None,
-    typer.Option(
-        "-i",
-        "--inventory",
-        envvar="FWFIX_INVENTORY",
-        help="An inventory file or a folder of them. May be given several times.",
-        show_default=False,
-    ),
-]
-Limit = Annotated[
-    str | None,
-    typer.Option(
-        "-l",
-        "--limit",
-        metavar="PATTERN",
-        help="host, group, glob, label:key=value, @file, !pattern; several with commas.",
-    ),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 @app.command("check")

@@ -53,16 +53,16 @@ class _Selector:
     def select(self, patterns: Iterable[str], *, in_file: bool = False) -> frozenset[str]:
         given = tuple(patterns)
         plain = [pattern for pattern in given if pattern[0] not in "!&"]
-        chosen: frozenset[str] = frozenset() if plain else frozenset(self._inventory.hosts)
+        chosen: set[str] = set() if plain else set(self._inventory.hosts)
         for pattern in plain:
-            chosen |= self._match(pattern, in_file=in_file)
+            chosen.update(self._match(pattern, in_file=in_file))
         for pattern in given:
             if pattern.startswith("&"):
                 chosen &= self._match(pattern[1:].strip(), in_file=in_file)
         for pattern in given:
             if pattern.startswith("!"):
                 chosen -= self._match(pattern[1:].strip(), in_file=in_file, may_be_empty=True)
-        return chosen
+        return frozenset(chosen)
 
     def _match(self, pattern: str, *, in_file: bool, may_be_empty: bool = False) -> frozenset[str]:
         """Return the hosts of one pattern; only a glob may be empty, and only where it takes hosts away."""
@@ -129,12 +129,14 @@ class _Selector:
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """Yield the patterns of a file with their lines; empty lines and comments name nothing."""
     try:
-        if path.stat().st_size > _LARGEST_FILE:
-            raise InventoryError("is too large for a list of hosts", path=path)
-        text = path.read_bytes().decode("utf-8-sig")
+        with path.open("rb") as file:
+            content = file.read(_LARGEST_FILE + 1)
+        text = content.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError, ValueError) as exc:
         reason = getattr(exc, "strerror", None) or "it is not UTF-8 text"
         raise InventoryError(f"this file of the limit cannot be read: {reason}", path=path) from None
+    if len(content) > _LARGEST_FILE:
+        raise InventoryError("this file is too large for a list of hosts", path=path)
     for number, line in enumerate(text.splitlines(), start=1):
         for pattern in line.partition("#")[0].split(","):
             if pattern.strip():

@@ -37,16 +37,16 @@ def find_problems(
     inventory: Inventory, hosts: Sequence[Host], store: SecretStore
 ) -> Iterator[InventoryError]:
     """Yield everything that does not lead anywhere, each once."""
-    for entry, host in _unique((e, h) for h in hosts for e in named_entries(h, inventory)):
+    for entry, host in named_entries(hosts, inventory).items():
         problem = _entry_problem(inventory, entry)
         if problem:
             yield _error(inventory, entry, host, problem)
-    needed = [*hosts, *_jump_hosts(inventory, hosts)]
+    needed = [*hosts, *jump_hosts(inventory, hosts)]
     for (key, path), host in _unique((named, h) for h in needed for named in _files(h)):
         problem = _file_problem(key, path)
         if problem:
             yield _error(inventory, path, host, problem)
-    for ref, host in _unique((ref, h) for h in needed for ref in _secrets(h)):
+    for ref, host in _unique((ref, h) for h in needed for ref in secrets_of(h)):
         try:
             store.check(ref)
         except SecretError as exc:
@@ -80,7 +80,7 @@ def _entry_problem(inventory: Inventory, entry: AllowEntry) -> str | None:
     return None
 
 
-def _jump_hosts(inventory: Inventory, hosts: Sequence[Host]) -> list[Host]:
+def jump_hosts(inventory: Inventory, hosts: Sequence[Host]) -> list[Host]:
     """Return the hosts of the inventory that others are reached through."""
     found: dict[str, Host] = {}
     for host in hosts:
@@ -92,7 +92,8 @@ def _jump_hosts(inventory: Inventory, hosts: Sequence[Host]) -> list[Host]:
     return [replace(host, platform=Platform.LINUX) for host in found.values()]
 
 
-def _secrets(host: Host) -> list[SecretRef]:
+def secrets_of(host: Host) -> list[SecretRef]:
+    """Return the secret references that reaching a host needs."""
     if host.platform is Platform.LINUX:
         found = [host.ssh.password, host.ssh.passphrase]
         if host.ssh.become is not Become.NONE:

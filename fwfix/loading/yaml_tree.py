@@ -95,9 +95,11 @@ def read_yaml(path: Path) -> Table:
 
 def _read_text(path: Path) -> str:
     try:
-        if path.stat().st_size > _LARGEST_FILE:
+        with path.open("rb") as file:
+            content = file.read(_LARGEST_FILE + 1)
+        if len(content) > _LARGEST_FILE:
             raise InventoryError(f"larger than {_LARGEST_FILE // 1024 // 1024} MiB; split it", path=path)
-        return path.read_bytes().decode("utf-8-sig")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as exc:
         line = exc.object.count(b"\n", 0, exc.start) + 1
         raise InventoryError("this is not UTF-8 text; save the file as UTF-8", path=path, line=line) from None

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
+from fwfix.errors import InventoryError
 from fwfix.model.allow import check_not_everybody, collapse
 from fwfix.model.host import Host
 from fwfix.model.inventory import Inventory
@@ -21,6 +22,7 @@ MOST_PORTS = 256
 """How many ports one host may protect: each of them gets rules and probes of its own."""
 
 _T = TypeVar("_T")
+_Sayings = tuple[tuple[str, ...], tuple[AllowEntry, ...]]
 _Wish = tuple[tuple[Network, ...], Action, bool]
 
 
@@ -35,21 +37,31 @@ def resolve_protections(
         addresses: for each `host:`, `group:` and `dns:` entry its networks, by the text of the entry.
 
     Raises:
-        ValueError: an entry has no networks, or the sources together are nearly everybody.
+        InventoryError: an entry has no networks, or the sources together are nearly everybody.
     """
+    try:
+        wishes = _wishes(host, inventory, addresses)
+    except ValueError as exc:
+        raise InventoryError(f"host {host.name}: {exc}") from None
+    return tuple(
+        Protection(service=service, allowed=wish[0], action=wish[1], log=wish[2])
+        for service, wish in _merge_neighbours(wishes)
+    )
+
+
+def _wishes(
+    host: Host, inventory: Inventory, addresses: Mapping[str, tuple[Network, ...]]
+) -> dict[tuple[Protocol, int], _Wish]:
     also = networks_of(host.allow_also, addresses)
     wishes: dict[tuple[Protocol, int], _Wish] = {}
     for name in host.policies:
         policy = inventory.policies[name]
         allowed = collapse((*networks_of(policy.allow_from, addresses), *also))
-        check_not_everybody(allowed, f"policy {name} on {host.name}")
+        check_not_everybody(allowed, f"policy {name} with allow_also")
         for service in policy.services:
             for port in service.ports:
                 wishes[service.protocol, port] = (allowed, policy.action, policy.log)
-    return tuple(
-        Protection(service=service, allowed=wish[0], action=wish[1], log=wish[2])
-        for service, wish in _merge_neighbours(wishes)
-    )
+    return wishes
 
 
 def networks_of(
@@ -69,12 +81,36 @@ def networks_of(
     return tuple(networks)
 
 
-def named_entries(host: Host, inventory: Inventory) -> tuple[AllowEntry, ...]:
-    """Return the entries of a host's policies that have to be resolved, each once."""
-    entries = [*host.allow_also]
-    for name in host.policies:
-        entries.extend(inventory.policies[name].allow_from)
-    return tuple(dict.fromkeys(entry for entry in entries if entry.kind is not SourceKind.LITERAL))
+def resolve_all(
+    hosts: Iterable[Host], inventory: Inventory, addresses: Mapping[str, tuple[Network, ...]]
+) -> Mapping[str, tuple[Protection, ...]]:
+    """Do the same for many hosts, by name; hosts that say the same share the answer.
+
+    Raises:
+        InventoryError: see `resolve_protections`.
+    """
+    answers: dict[_Sayings, tuple[Protection, ...]] = {}
+    found: dict[str, tuple[Protection, ...]] = {}
+    for host in hosts:
+        sayings = (host.policies, host.allow_also)
+        if sayings not in answers:
+            answers[sayings] = resolve_protections(host, inventory, addresses)
+        found[host.name] = answers[sayings]
+    return found
+
+
+def named_entries(hosts: Iterable[Host], inventory: Inventory) -> Mapping[AllowEntry, Host]:
+    """Return the entries of the hosts' policies that have to be resolved, each with the first host of it."""
+    alike: dict[_Sayings, Host] = {}
+    for host in hosts:
+        alike.setdefault((host.policies, host.allow_also), host)
+    found: dict[AllowEntry, Host] = {}
+    for (policies, also), host in alike.items():
+        lists = [also, *(inventory.policies[name].allow_from for name in policies)]
+        for entry in (entry for entries in lists for entry in entries):
+            if entry.kind is not SourceKind.LITERAL:
+                found.setdefault(entry, host)
+    return found
 
 
 def merge_services(services: Iterable[Service]) -> tuple[Service, ...]:

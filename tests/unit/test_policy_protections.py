@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fwfix.errors import InventoryError
 from fwfix.model.allow import parse_allow_entry
 from fwfix.model.host import Host, Platform
 from fwfix.model.inventory import Inventory
 from fwfix.model.policy import Action, Network, Policy, Protection, Protocol, Service, parse_services
-from fwfix.model.protection import merge_services, resolve_protections
+from fwfix.model.protection import merge_services, resolve_all, resolve_protections
 
 
 def policy(name: str, ports: str, *allow: str, action: Action = Action.DROP, log: bool = False) -> Policy:
@@ -81,13 +82,31 @@ def test_the_order_of_policies_and_entries_does_not_matter() -> None:
 
 @pytest.mark.parametrize("names", [{}, {"host:b": ()}])
 def test_a_name_without_an_address_is_an_error(names: Mapping[str, tuple[Network, ...]]) -> None:
-    with pytest.raises(ValueError, match="host:b"):
+    with pytest.raises(InventoryError, match="host a: host:b"):
         resolve(policy("p", "9100/tcp", "host:b"), names=names)
 
 
 def test_sources_that_are_nearly_everybody_once_resolved_are_refused() -> None:
-    with pytest.raises(ValueError, match="policy p on a"):
+    with pytest.raises(InventoryError, match="host a: .*policy p"):
         resolve(policy("p", "9100/tcp", "0.0.0.0/2"), also=("64.0.0.0/2",))
+
+
+def test_many_hosts_get_what_each_of_them_would_get_alone() -> None:
+    both = {"p": policy("p", "9100/tcp", "10.0.0.1"), "q": policy("q", "515/tcp")}
+    also = (parse_allow_entry("10.0.0.2"),)
+    hosts = {
+        name: Host(name=name, address=name, platform=Platform.LINUX, policies=policies, allow_also=added)
+        for name, policies, added in (
+            ("a", ("p",), ()),
+            ("b", ("p",), also),
+            ("c", ("q", "p"), ()),
+            ("d", ("p",), ()),
+        )
+    }
+    inventory = Inventory(hosts=hosts, groups={}, policies=both)
+    together = resolve_all(hosts.values(), inventory, {})
+    assert together == {name: resolve_protections(host, inventory, {}) for name, host in hosts.items()}
+    assert together["a"] != together["b"]
 
 
 def test_a_protection_knows_whom_it_allows() -> None:
