@@ -61,6 +61,7 @@ class PlanInputs:
     accepted: Acceptance = field(default_factory=Acceptance)
     vantages: Mapping[str, tuple[Address, ...]] = field(default_factory=lambda: MappingProxyType({}))
     vantage_hosts: tuple[Host, ...] = ()
+    jump_hosts: tuple[Host, ...] = ()
     max_fail: str = "0"
     max_unreachable: str = "10%"
     expires_at: datetime | None = None
@@ -109,6 +110,7 @@ def make_plan(inputs: PlanInputs, *, split: Splitter | None = None) -> Plan:
         template_digest=inputs.template_digest,
         fwfix_version=inputs.fwfix_version,
         vantages=inputs.vantage_hosts,
+        jumps=inputs.jump_hosts,
     )
 
 

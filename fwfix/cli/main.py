@@ -10,7 +10,10 @@ import typer
 
 from fwfix import __version__
 from fwfix.cli import inventory
+from fwfix.cli.apply import apply
 from fwfix.cli.options import Program
+from fwfix.cli.plan import plan
+from fwfix.cli.status import status
 from fwfix.errors import FwfixError, InterruptedRunError, RefusedError
 
 EXIT_UNEXPECTED = 1
@@ -28,6 +31,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+app.command()(plan)
+app.command()(apply)
+app.command()(status)
 app.add_typer(inventory.app)
 
 

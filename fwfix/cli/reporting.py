@@ -100,13 +100,11 @@ def write_start(
     )
 
 
-def output_of(context: typer.Context) -> Output:
+def output_of(context: typer.Context, *, as_json: bool) -> Output:
     """Return where results are printed."""
-    import sys
-
     from fwfix.output.printing import Output
 
-    return Output(sys.stdout, color=program(context).color)
+    return Output(color=program(context).color, as_json=as_json)
 
 
 def leave(
@@ -123,7 +121,7 @@ def leave(
 ) -> NoReturn:
     """Print the report, end the run in the journal, and leave with its exit code."""
     from fwfix.model.outcome import RunReport
-    from fwfix.report import exit_code, run_document
+    from fwfix.report import exit_code
 
     code = exit_code(
         [report.outcome for report in reports],
@@ -147,9 +145,5 @@ def leave(
         exit_code=code,
         hosts=tuple(reports),
     )
-    output = output_of(context)
-    if as_json:
-        output.document(run_document(report))
-    else:
-        output.report(report)
+    output_of(context, as_json=as_json).report(report)
     raise typer.Exit(code)

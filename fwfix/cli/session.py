@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from fwfix.drivers.base import Driver
     from fwfix.executors.base import Connector
     from fwfix.model.policy import Protection, Service
+    from fwfix.output.observe import Observer
     from fwfix.rendering.environment import Renderer
-    from fwfix.runner.context import Log, Observer, RunContext
+    from fwfix.runner.context import Log, RunContext
     from fwfix.runner.vantages import Lookout
     from fwfix.secret_store import SecretStore
 

@@ -57,7 +57,9 @@ def status(
 
 
 def _print(entries: list[Mapping[str, object]]) -> None:
-    rows = [("HOST", "STATE", "RUN", "SINCE", "BY", "RESTORES ITSELF AT", "SUPERSEDED")]
+    rows: list[tuple[str, ...]] = [
+        ("HOST", "STATE", "RUN", "SINCE", "BY", "RESTORES ITSELF AT", "SUPERSEDED")
+    ]
     for entry in entries:
         error = entry.get("error")
         if isinstance(error, dict):

@@ -105,6 +105,8 @@ class Plan:
         run_id: None until it is saved or applied.
         waves: names of the hosts that have something to change, wave by wave.
         max_fail, max_unreachable: as written, such as `0` or `10%`.
+        vantages: hosts that may be asked to test ports, in the plan or not.
+        jumps: hosts of the inventory that others are reached through.
     """
 
     run_id: str | None
@@ -124,3 +126,4 @@ class Plan:
     template_digest: str = ""
     fwfix_version: str = ""
     vantages: tuple[Host, ...] = ()
+    jumps: tuple[Host, ...] = ()
