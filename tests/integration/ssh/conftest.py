@@ -1,0 +1,139 @@
+"""What the tests of the SSH executor share: hosts of the lab as hosts of an inventory."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fwfix.executors.ssh import SshConnector, SshExecutor
+from fwfix.lab.linux.host import LabHost
+from fwfix.model.host import Become, Host, Platform, SshSettings
+from fwfix.model.script import Invocation, Result, Script
+from fwfix.secrets import Secret, SecretKind, SecretRef
+
+
+class Rig:
+    """One run's connectors, over hosts of the lab; counts how often each secret was asked for."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.ssh_config = directory / "ssh_config"
+        self.ssh_config.write_text("")
+        self.asked: list[tuple[str, str, str]] = []
+        self._values: dict[str, str] = {}
+        self._connectors: list[SshConnector] = []
+        self.before: dict[str, set[object]] = {}
+
+    def ref(self, value: str, *, differs: bool = False) -> SecretRef:
+        name = f"SECRET{len(self._values)}"
+        self._values[name] = value
+        if differs:
+            return SecretRef(kind=SecretKind.COMMAND, argument=name, command=(name, "{host}"))
+        return SecretRef(kind=SecretKind.ENV, argument=name)
+
+    def resolve(self, ref: SecretRef, host: Host, *, user: str, purpose: str) -> Secret:
+        self.asked.append((host.name, user, purpose))
+        return Secret(self._values[ref.argument])
+
+    def host(self, of: LabHost, *, name: str = "", address: str = "", **ssh: object) -> Host:
+        """Turn a host of the lab into one of an inventory; keyword arguments change its ssh settings."""
+        known_hosts = self.directory / f"known_hosts-{of.name}"
+        known_hosts.write_text(of.known_hosts)
+        is_root = of.user == "root"
+        asks = not is_root and of.spec.sudo != "nopasswd"
+        settings = SshSettings(
+            user=of.user,
+            port=of.spec.ssh_ports[0] if of.spec.ssh_ports[0] != 22 else None,
+            identity_file=of.identity_file,
+            known_hosts=known_hosts,
+            become=Become.NONE if is_root else Become.SUDO,
+            become_password=self.ref(of.password) if asks else None,
+        )
+        return Host(
+            name=name or of.name,
+            address=address or of.address,
+            platform=Platform.LINUX,
+            ssh=replace(settings, **ssh),  # type: ignore[arg-type]
+        )
+
+    def connector(self, *hosts: Host) -> SshConnector:
+        self.before = self.before or {kind: look() for kind, look in LOOKS.items()}
+        connector = SshConnector(
+            hosts={host.name: host for host in hosts}, resolve=self.resolve, ssh_config=self.ssh_config
+        )
+        self._connectors.append(connector)
+        return connector
+
+    def open(self, host: Host, *, seconds: float = 10) -> SshExecutor:
+        return self.connector(host).open(host, deadline=self.soon(seconds))
+
+    def run(self, host: Host, text: str, *arguments: str, seconds: float = 10) -> Result:
+        executor = self.open(host)
+        try:
+            return executor.run(self.script(text, *arguments), deadline=self.soon(seconds))
+        finally:
+            executor.close()
+
+    def script(self, text: str, *arguments: str, attachments: Mapping[str, str] | None = None) -> Invocation:
+        return Invocation(
+            script=Script(name="test", text=text, changes=True),
+            arguments=arguments,
+            attachments=attachments or {},
+        )
+
+    def soon(self, seconds: float = 10) -> float:
+        return time.monotonic() + seconds
+
+    def eventually(self, condition: Callable[[], bool], complaint: str, *, seconds: float = 5) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > deadline:
+                pytest.fail(complaint)
+            time.sleep(0.01)
+
+    def close(self) -> None:
+        for connector in self._connectors:
+            connector.close()
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    """Make connectors; afterwards no thread, socket, pipe or child of theirs may be left."""
+    rig = Rig(tmp_path)
+    yield rig
+    rig.close()
+    for kind, before in rig.before.items():
+        look = LOOKS[kind]
+        rig.eventually(lambda look=look, before=before: look() <= before, f"{kind} are left")  # type: ignore[misc]
+
+
+def threads() -> set[object]:
+    return set(threading.enumerate())
+
+
+def open_files() -> set[object]:
+    """Return the sockets and pipes of this process."""
+    found: set[object] = set()
+    for entry in Path("/proc/self/fd").iterdir():
+        try:
+            name = str(entry.readlink())
+        except FileNotFoundError:
+            continue
+        if name.startswith(("socket:", "pipe:")):
+            found.add(name)
+    return found
+
+
+def child_processes() -> set[object]:
+    tasks = Path("/proc/self/task").iterdir()
+    return {child for task in tasks for child in (task / "children").read_text().split()}
+
+
+LOOKS: dict[str, Callable[[], set[object]]] = {
+    "threads": threads,
+    "sockets or pipes": open_files,
+    "processes": child_processes,
+}

@@ -1,0 +1,225 @@
+"""Log on the way the user does, and never twice with a rejected password."""
+
+import contextlib
+import os
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fwfix.errors import AccountStoppedError, AuthError, ConnectError, FwfixError, PrivilegeError
+from fwfix.lab.linux import HostSpec, Lab
+from fwfix.lab.linux.host import LabHost
+
+if TYPE_CHECKING:
+    from conftest import Rig
+
+pytestmark = pytest.mark.lab
+
+MakeLab = Callable[[Sequence[HostSpec]], Lab]
+
+
+def log_lines(lab_host: LabHost, text: str) -> int:
+    return lab_host.run(["cat", "/var/log/syslog"]).stdout.count(text)
+
+
+def keygen(*arguments: object) -> None:
+    subprocess.run(
+        ["ssh-keygen", "-q", *map(str, arguments)], check=True, stdin=subprocess.DEVNULL, timeout=20
+    )
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Iterator[str]:
+    path = tmp_path / "agent"
+    process = subprocess.Popen(["ssh-agent", "-D", "-a", path], stdout=subprocess.DEVNULL)
+    while not path.exists():
+        assert process.poll() is None
+    yield str(path)
+    process.terminate()
+    process.wait()
+
+
+def add_to(agent: str, key: Path) -> None:
+    environment = {**os.environ, "SSH_AUTH_SOCK": agent}
+    subprocess.run(["ssh-add", "-q", key], env=environment, check=True, timeout=20, stdin=subprocess.DEVNULL)
+
+
+def authorize(lab_host: LabHost, public: Path) -> None:
+    path = f"/home/{lab_host.user}/.ssh/authorized_keys"
+    lab_host.run(["tee", "-a", path], input=public.read_text())
+
+
+def test_a_password_logs_on_where_no_key_is_there(make_lab: MakeLab, rig: "Rig") -> None:
+    lab_host = make_lab([HostSpec(name="password")])["password"]
+    host = rig.host(lab_host, identity_file=None, password=rig.ref(lab_host.password))
+    assert rig.run(host, "id -un").stdout == "root\n"
+    assert rig.asked == [
+        ("password", "ops", "password"),
+        ("password", "ops", "sudo password"),
+    ]
+
+
+def test_a_rejected_password_is_tried_once_in_a_whole_run(make_lab: MakeLab, rig: "Rig") -> None:
+    lab = make_lab([HostSpec(name=f"host-{number}") for number in range(4)])
+    wrong = rig.ref("wrong")
+    hosts = [rig.host(lab[f"host-{n}"], identity_file=None, password=wrong) for n in range(4)]
+    connector = rig.connector(*hosts)
+
+    def attempt(number: int) -> AuthError:
+        with pytest.raises(AuthError) as caught:
+            connector.open(hosts[number], deadline=rig.soon(20))
+        return caught.value
+
+    with ThreadPoolExecutor(4) as threads:
+        errors = list(threads.map(attempt, range(4)))
+    assert sorted(type(error).__name__ for error in errors) == ["AccountStoppedError"] * 3 + ["AuthError"]
+    assert sum(log_lines(lab[f"host-{n}"], "Failed password") for n in range(4)) == 1
+    with pytest.raises(AccountStoppedError):
+        connector.open(hosts[0], deadline=rig.soon())
+
+
+def test_a_password_that_differs_by_host_stops_that_host_only(make_lab: MakeLab, rig: "Rig") -> None:
+    lab = make_lab([HostSpec(name="bad"), HostSpec(name="good")])
+    bad = rig.host(lab["bad"], identity_file=None, password=rig.ref("wrong", differs=True))
+    good = rig.host(lab["good"], identity_file=None, password=rig.ref(lab["good"].password, differs=True))
+    connector = rig.connector(bad, good)
+    for expected in (AuthError, AccountStoppedError):
+        with pytest.raises(expected):
+            connector.open(bad, deadline=rig.soon())
+    connector.open(good, deadline=rig.soon()).close()
+    assert log_lines(lab["bad"], "Failed password") == 1
+
+
+def test_a_password_rejected_by_sudo_is_tried_once_in_a_whole_run(make_lab: MakeLab, rig: "Rig") -> None:
+    lab = make_lab([HostSpec(name=f"host-{number}") for number in range(3)])
+    wrong = rig.ref("wrong")
+    hosts = [rig.host(lab[f"host-{n}"], become_password=wrong) for n in range(3)]
+    connector = rig.connector(*hosts)
+
+    def touch(number: int) -> None:
+        with contextlib.closing(connector.open(hosts[number], deadline=rig.soon(20))) as executor:
+            executor.run(rig.script("touch /tmp/it-ran"), deadline=rig.soon(20))
+
+    def attempt(number: int) -> FwfixError:
+        with pytest.raises((ConnectError, PrivilegeError)) as caught:
+            touch(number)
+        return caught.value
+
+    with ThreadPoolExecutor(3) as threads:
+        codes = sorted(error.code for error in threads.map(attempt, range(3)))
+    assert codes == ["account-stopped", "account-stopped", "sudo-password-rejected"]
+    assert sum(log_lines(lab[f"host-{n}"], "authentication failure") for n in range(3)) == 1
+    assert lab["host-0"].run(["ls", "-A", "/tmp"]).stdout == ""
+
+
+def test_a_host_that_took_the_password_goes_on_after_another_rejected_it(
+    make_lab: MakeLab, rig: "Rig"
+) -> None:
+    lab = make_lab([HostSpec(name="armed"), HostSpec(name="other", password="another")])
+    shared = rig.ref(lab["armed"].password)
+    armed, other = (rig.host(lab[name], become_password=shared) for name in ("armed", "other"))
+    connector = rig.connector(armed, other)
+    with contextlib.closing(connector.open(armed, deadline=rig.soon())) as executor:
+        executor.run(rig.script("true"), deadline=rig.soon())
+        refused = connector.open(other, deadline=rig.soon())
+        with contextlib.closing(refused), pytest.raises(PrivilegeError):
+            refused.run(rig.script("true"), deadline=rig.soon())
+        assert executor.run(rig.script("echo confirm"), deadline=rig.soon()).stdout == "confirm\n"
+        connector.open(armed, deadline=rig.soon()).close()
+    with pytest.raises(AccountStoppedError):
+        connector.open(other, deadline=rig.soon())
+
+
+@pytest.mark.parametrize(
+    "kind", [("ed25519",), ("ecdsa", "-b", "384"), ("rsa", "-b", "2048"), ("rsa", "-m", "PEM")]
+)
+@pytest.mark.parametrize("passphrase", ["", "Pässword 'x'"])
+def test_every_kind_of_key_file_works_with_and_without_passphrase(
+    make_lab: MakeLab, rig: "Rig", tmp_path: Path, kind: str
+) -> None:
+    lab_host = make_lab([HostSpec(name="keys")])["keys"]
+    key, passphrase = tmp_path / "key", "Pässword 'x'"
+    keygen("-t", *kind.split(), "-N", "", "-f", key)
+    authorize(lab_host, tmp_path / "key.pub")
+    rig.open(rig.host(lab_host, identity_file=key)).close()
+    keygen("-p", "-N", passphrase, "-f", key)
+    rig.open(rig.host(lab_host, identity_file=key, passphrase=rig.ref(passphrase))).close()
+    with pytest.raises(AuthError, match="is encrypted"):
+        rig.open(rig.host(lab_host, identity_file=key))
+    with pytest.raises(AuthError, match="does not open"):
+        rig.open(rig.host(lab_host, identity_file=key, passphrase=rig.ref("no")))
+
+
+def test_the_agent_signs_for_many_connections_at_once(
+    make_lab: MakeLab, rig: "Rig", tmp_path: Path, agent: str
+) -> None:
+    lab_host = make_lab([HostSpec(name="agent", sshd_config="MaxStartups 100")])["agent"]
+    for number in range(3):
+        keygen("-t", "ed25519", "-N", "", "-f", tmp_path / f"key{number}")
+        add_to(agent, tmp_path / f"key{number}")
+    authorize(lab_host, tmp_path / "key2.pub")
+    rig.ssh_config.write_text(f"IdentityAgent {agent}\n")
+    host = rig.host(lab_host, identity_file=None)
+    connector = rig.connector(host)
+    with ThreadPoolExecutor(12) as threads:
+        for executor in threads.map(lambda _: connector.open(host, deadline=rig.soon(20)), range(24)):
+            executor.close()
+
+
+def test_an_encrypted_key_that_the_agent_holds_needs_no_passphrase(
+    make_lab: MakeLab, rig: "Rig", tmp_path: Path, agent: str
+) -> None:
+    lab_host = make_lab([HostSpec(name="agent")])["agent"]
+    keygen("-t", "ed25519", "-N", "", "-f", tmp_path / "key")
+    add_to(agent, tmp_path / "key")
+    authorize(lab_host, tmp_path / "key.pub")
+    keygen("-p", "-N", "secret", "-f", tmp_path / "key")
+    rig.ssh_config.write_text(f"IdentityAgent {agent}\nIdentitiesOnly yes\n")
+    rig.open(rig.host(lab_host, identity_file=tmp_path / "key")).close()
+
+
+def test_a_user_certificate_logs_on(make_lab: MakeLab, rig: "Rig", tmp_path: Path) -> None:
+    lab_host = make_lab([HostSpec(name="cert", sshd_config="TrustedUserCAKeys /etc/ssh/users.pub")])["cert"]
+    for name in ("ca", "key"):
+        keygen("-t", "ed25519", "-N", "", "-f", tmp_path / name)
+    lab_host.run(["tee", "/etc/ssh/users.pub"], input=(tmp_path / "ca.pub").read_text())
+    keygen("-s", tmp_path / "ca", "-I", "me", "-n", "ops", tmp_path / "key.pub")
+    rig.open(rig.host(lab_host, identity_file=tmp_path / "key")).close()
+    (tmp_path / "key-cert.pub").rename(tmp_path / "elsewhere.pub")
+    with pytest.raises(AuthError):
+        rig.open(rig.host(lab_host, identity_file=tmp_path / "key"))
+    rig.ssh_config.write_text(f"CertificateFile {tmp_path}/elsewhere.pub\n")
+    rig.open(rig.host(lab_host, identity_file=tmp_path / "key")).close()
+
+
+def test_a_host_may_ask_for_key_and_password(make_lab: MakeLab, rig: "Rig") -> None:
+    spec = HostSpec(name="both", sshd_config="AuthenticationMethods publickey,password")
+    lab_host = make_lab([spec])["both"]
+    rig.open(rig.host(lab_host, password=rig.ref(lab_host.password))).close()
+    with pytest.raises(AuthError, match="password"):
+        rig.open(rig.host(lab_host))
+
+
+def test_no_usable_way_in_says_what_the_host_takes(make_lab: MakeLab, rig: "Rig") -> None:
+    lab_host = make_lab([HostSpec(name="locked")])["locked"]
+    with pytest.raises(AuthError, match=r"no usable key.*password, publickey"):
+        rig.open(rig.host(lab_host, identity_file=None))
+    with pytest.raises(AuthError, match="does not exist"):
+        rig.open(rig.host(lab_host, identity_file=Path("/nowhere")))
+
+
+def test_ten_wrong_keys_in_the_agent_do_not_eat_the_attempt_of_the_password(
+    make_lab: MakeLab, rig: "Rig", tmp_path: Path, agent: str
+) -> None:
+    lab_host = make_lab([HostSpec(name="many")])["many"]
+    for number in range(8):
+        keygen("-t", "ed25519", "-N", "", "-f", tmp_path / f"key{number}")
+        add_to(agent, tmp_path / f"key{number}")
+    rig.ssh_config.write_text(f"IdentityAgent {agent}\n")
+    rig.open(rig.host(lab_host, identity_file=None, password=rig.ref(lab_host.password))).close()
+    with pytest.raises(AuthError, match="MaxAuthTries"):
+        rig.open(rig.host(lab_host, identity_file=None))
