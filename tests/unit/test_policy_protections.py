@@ -87,7 +87,7 @@ def test_a_name_without_an_address_is_an_error(names: Mapping[str, tuple[Network
 
 
 def test_sources_that_are_nearly_everybody_once_resolved_are_refused() -> None:
-    with pytest.raises(InventoryError, match="host a: .*policy p"):
+    with pytest.raises(InventoryError, match=r"host a: .*policy p"):
         resolve(policy("p", "9100/tcp", "0.0.0.0/2"), also=("64.0.0.0/2",))
 
 
