@@ -29,6 +29,8 @@ def split_waves(names: Sequence[str], spec: str | None = None) -> tuple[tuple[st
     Raises:
         UsageError: a step is neither a count nor a percentage.
     """
+    if not names:
+        return ()
     ends = wave_ends(len(names), default_waves(len(names)) if spec is None else spec)
     starts = (0, *ends[:-1])
     return tuple(tuple(names[start:end]) for start, end in zip(starts, ends, strict=True) if end > start)
