@@ -64,6 +64,8 @@ class Pipeline:
 _LEADING = " \t,;=@"
 # A quoted name, or everything up to a separator; a slash starts an option, as in `ipconfig/all`.
 _NAME = re.compile(r'[ \t,;=@]*(?:"[^"]*"?|[^ \t,;=/"])*')
+# A remark reaches to the end of the line, operators included.
+_REMARK = re.compile(r"[ \t,;=@]*rem(?:\s|\Z)", re.IGNORECASE)
 _REDIRECT = re.compile(r"(>>?|<)(&\d|[ \t]*(?:\"[^\"]*\"|[^\s&|<>]*))")
 
 
@@ -97,6 +99,8 @@ def _split(line: str) -> list[tuple[str, str]]:
     start = position = 0
     quoted = False
     while position < len(line):
+        if position == start and _REMARK.match(line, position):
+            break
         character = line[position]
         if character == '"':
             quoted = not quoted
