@@ -43,7 +43,7 @@ class LinuxDriver:
 
     def observe(self, services: Sequence[Service]) -> Invocation:
         """Return the read-only script that looks at a host."""
-        ports = ",".join(str(port) for port in sorted({port for each in services for port in each.ports}))
+        ports = ",".join(str(service) for service in sorted(set(services)))
         return Invocation(script=self._observe, arguments=(ports or _NONE,))
 
     def read_observation(self, result: Result) -> Observation:

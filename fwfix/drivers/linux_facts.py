@@ -39,7 +39,7 @@ class LinuxFacts:
         tools: absolute paths by name; a tool that is missing is not in it.
         legacy: the kernel's legacy tables are in use.
         traps: settings that save the running rules when the firewall stops (D9).
-        persistable: there is an init system that can load our rules at boot.
+        init: the init system that boots this host: systemd, openrc, sysv or none.
         boot_unit: ours is present and enabled.
         local_address: the host's own address that we are connected to.
     """
@@ -60,12 +60,17 @@ class LinuxFacts:
     config_management: tuple[str, ...] = ()
     bjnp_clients: tuple[str, ...] = ()
     cron: tuple[str, ...] = ()
-    persistable: bool = False
+    init: str = "none"
     boot_unit: bool = False
 
     def ruleset(self, family: Family) -> Ruleset:
         """Return the iptables rules of a family; empty ones where they cannot be seen."""
         return self.saves.get(family) or Ruleset()
+
+    @property
+    def persistable(self) -> bool:
+        """Tell whether there is an init system that can load our rules at boot."""
+        return self.init != "none"
 
     def active(self, *names: str) -> bool:
         """Tell whether a unit of one of these names is running."""

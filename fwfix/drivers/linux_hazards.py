@@ -24,11 +24,19 @@ _WIPERS = frozenset(
 )
 # These load a file of rules at boot; our unit follows them where there is an init system (B22).
 _LOADERS = frozenset({"netfilter-persistent", "iptables", "ip6tables", "nftables", "iptables-persistent"})
-_RELOADS = re.compile(r"(iptables|ip6tables)(-legacy|-nft)?-restore|\bnft\b.*-f\b")
-_CONFIGURES = re.compile(
-    r"ansible-pull|puppet|chef-client|chef-solo|cinc-client|salt-call|salt-minion|cfengine"
+_RELOADS = re.compile(
+    r"(?:iptables|ip6tables)(?:-legacy|-nft)?-(?:restore|apply)(?!.*(?:--noflush|\s-n\b))|\bnft\b.*\s-f\b"
+    r"|netfilter-persistent\s+(?:start|restart|reload|flush)"
 )
-_YES = re.compile(r"SAVE_ON_(STOP|RESTART)\s*=\s*[\"']?(yes|true|1|on)\b", re.IGNORECASE)
+_CONFIGURES = re.compile(
+    r"ansible-pull|puppet|chef|cinc-client|salt-call|salt-minion|cf-agent|cfengine|rudder"
+)
+# How each of them shows itself: in the names of its units, of its files, of its commands.
+_FAMILIES = ("puppet", "chef", "salt", "cf", "ansible-pull", "rudder")
+_YES = re.compile(
+    r"^(?:[^:#]*:)?\s*\w*SAVE_ON_(?:STOP|RESTART)\s*=\s*[\"']?(?:yes|true|1|on)\b", re.IGNORECASE
+)
+_TRAPPED_UNIT = re.compile(r"/(ip6?tables|nftables)\b")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,20 +138,38 @@ def firewall_manager_would_wipe(seen: LinuxCircumstances) -> Iterator[str]:
 def config_management_would_wipe(seen: LinuxCircumstances) -> Iterator[str]:
     """Tell who would put the rules back as its own sources say."""
     for line in seen.facts.config_management:
-        yield f"configuration management looks after the firewall of this host: {line}; put the block there"
+        if not _is_off(seen.facts, line):
+            yield f"configuration management may look after this firewall ({line}); put the block there"
+    for unit in seen.facts.units:
+        if _CONFIGURES.search(unit.name) and (unit.active or unit.enabled):
+            yield f"{unit.name} runs here and may look after this firewall; put the block there"
     for line in seen.facts.cron:
         if _CONFIGURES.search(line) and not _RELOADS.search(line):
             yield f"a cron job runs configuration management, which may rewrite the firewall: {line}"
 
 
+def _is_off(facts: LinuxFacts, path: str) -> bool:
+    """Tell whether the program behind a configuration file is there, but switched off."""
+    kin = [name for name in _FAMILIES if name in path]
+    units = [unit for unit in facts.units if any(unit.name.removeprefix("pe-").startswith(k) for k in kin)]
+    return bool(units) and not any(unit.active or unit.enabled for unit in units)
+
+
 def save_on_stop(seen: LinuxCircumstances) -> Iterator[str]:
     """D9: rules that were never confirmed would survive a reboot."""
     for line in seen.facts.traps:
-        if _YES.search(line):
+        if _YES.search(line) and not _is_idle(seen.facts, line):
             yield (
                 f"this host saves its running rules when it stops, rules of ours among them that were never "
                 f"confirmed: {line}; set it to no"
             )
+
+
+def _is_idle(facts: LinuxFacts, line: str) -> bool:
+    """Tell whether the service that a setting is for is there, but neither runs nor starts at boot."""
+    found = _TRAPPED_UNIT.search(line)
+    units = [unit for unit in facts.units if found and unit.name == found.group(1)]
+    return bool(units) and not any(unit.active or unit.enabled for unit in units)
 
 
 def bjnp_client(seen: LinuxCircumstances) -> Iterator[str]:

@@ -34,7 +34,6 @@ from fwfix.model.runid import is_run_id
 from fwfix.model.script import Result
 
 _SAVES = {Family.IPV4: ("iptables", "save4"), Family.IPV6: ("ip6tables", "save6")}
-_INITS = frozenset({"systemd", "init", "openrc-init", "runit", "s6-svscan", "busybox"})
 
 
 def read_linux_observation(result: Result) -> Observation:
@@ -134,7 +133,7 @@ def read_facts(document: Document) -> LinuxFacts:
         config_management=document.lines("config_management"),
         bjnp_clients=document.lines("bjnp_clients"),
         cron=document.lines("cron"),
-        persistable=systemd or "rc-update" in tools or "openrc" in tools,
+        init=document.text("init").strip() or "none",
         boot_unit=boot_unit.flag("present") and boot_unit.flag("enabled"),
     )
 

@@ -106,12 +106,12 @@ def parse_plan(content: bytes, *, path: Path | None = None) -> Plan:
     """
     document = _document(content, path)
     texts = document.pop("texts", None)
-    whole = _with_texts(document, texts, path)
+    whole, unused = _with_texts(document, texts, path)
     try:
         plan = _adapter().validate_python(whole)
     except ValidationError as exc:
         raise PlanFileError(f"is damaged: {_explained(exc)}", path=path, next=_AGAIN) from exc
-    if as_json(plan) != whole:
+    if unused or as_json(plan) != whole:
         raise PlanFileError("holds something that fwfix did not write", path=path, next=_AGAIN)
     _check(plan, path)
     return plan
@@ -152,8 +152,14 @@ def _document(content: bytes, path: Path | None) -> dict[str, Any]:
     return document
 
 
-def _with_texts(document: dict[str, Any], texts: object, path: Path | None) -> dict[str, Any]:
-    """Put the texts back into the scripts; a text that does not fit its digest was edited."""
+def _with_texts(
+    document: dict[str, Any], texts: object, path: Path | None
+) -> tuple[dict[str, Any], set[str]]:
+    """Put the texts back into the scripts; a text that does not fit its digest was edited.
+
+    Returns:
+        The document, and the digests of texts that no script names.
+    """
     known = texts if isinstance(texts, dict) else {}
     used: set[str] = set()
     for script in _scripts(document):
@@ -171,9 +177,7 @@ def _with_texts(document: dict[str, Any], texts: object, path: Path | None) -> d
             )
         used.add(str(digest))
         script["text"] = text
-    if used != set(known):
-        raise PlanFileError("holds texts that no host uses", path=path, next=_AGAIN)
-    return document
+    return document, set(known) - used
 
 
 def _scripts(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
