@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 from types import MappingProxyType
-from urllib.parse import quote
 
 from fwfix import __version__
 from fwfix.drivers.answers import read_changing_answer
@@ -14,6 +13,7 @@ from fwfix.drivers.linux_facts import LinuxFacts, facts_of
 from fwfix.drivers.linux_fingerprint import linux_fingerprint
 from fwfix.drivers.linux_hazards import LinuxCircumstances, container_bypass, find_linux_hazards
 from fwfix.drivers.linux_observation import read_linux_observation
+from fwfix.drivers.plain_words import NONE, to_plain_word
 from fwfix.drivers.published import published_ports
 from fwfix.drivers.standing import Wanted, counters, differences, protected_by
 from fwfix.errors import ScriptError
@@ -29,7 +29,6 @@ from fwfix.rendering.environment import Renderer
 from fwfix.rendering.linux import LinuxContext, linux_scripts, observe_script, rollback_script
 
 RULES = MappingProxyType({Family.IPV4: "rules.v4", Family.IPV6: "rules.v6"})
-_NONE = "-"
 _LONGEST_WORD = 200
 
 
@@ -44,7 +43,7 @@ class LinuxDriver:
     def observe(self, services: Sequence[Service]) -> Invocation:
         """Return the read-only script that looks at a host."""
         ports = ",".join(str(service) for service in sorted(set(services)))
-        return Invocation(script=self._observe, arguments=(ports or _NONE,))
+        return Invocation(script=self._observe, arguments=(ports or NONE,))
 
     def read_observation(self, result: Result) -> Observation:
         """Read what `observe` answered."""
@@ -111,7 +110,8 @@ class LinuxDriver:
         """Return the script that gives the host its rollback and its timer."""
         words = (stamp.operator, stamp.controller, stamp.ticket)
         return Invocation(
-            script=_script(plan, "arm"), arguments=(str(seconds), *(_quoted(word) for word in words))
+            script=_script(plan, "arm"),
+            arguments=(str(seconds), *(to_plain_word(word[:_LONGEST_WORD]) for word in words)),
         )
 
     def apply(self, plan: HostPlan, *, probe_sources: Sequence[Address]) -> Invocation:
@@ -121,7 +121,7 @@ class LinuxDriver:
             for family in (Family.IPV4, Family.IPV6)
         )
         return Invocation(
-            script=_script(plan, "apply"), arguments=tuple(addresses or _NONE for addresses in by_family)
+            script=_script(plan, "apply"), arguments=tuple(addresses or NONE for addresses in by_family)
         )
 
     def confirm(self, plan: HostPlan) -> Invocation:
@@ -208,8 +208,3 @@ def _script(plan: HostPlan, name: str) -> Script:
         return plan.scripts[name]
     except KeyError:
         raise ScriptError(f"the plan carries no script {name!r} for this host", next="Plan again.") from None
-
-
-def _quoted(text: str) -> str:
-    """Write a text as one plain word."""
-    return quote(text[:_LONGEST_WORD], safe="@:,+") or _NONE

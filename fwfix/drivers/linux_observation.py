@@ -2,13 +2,13 @@
 
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
-from urllib.parse import unquote
 
 from fwfix.drivers.answers import Document, parse_answer, state_of
 from fwfix.drivers.backend import choose_backend
 from fwfix.drivers.iptables_save import Ruleset, parse_save
 from fwfix.drivers.linux_facts import LinuxFacts, Unit
 from fwfix.drivers.nft_list import parse_nft
+from fwfix.drivers.plain_words import from_plain_word
 from fwfix.drivers.published import all_published_ports
 from fwfix.drivers.sockets import (
     InterfaceAddress,
@@ -175,7 +175,7 @@ def _record(document: Document, *, identity: str, boot_id: str, uptime: timedelt
         run_id=run_id,
         state=state,
         since=_instant(document.text("since")),
-        operator="" if document.text("operator") == "-" else unquote(document.text("operator")),
+        operator=from_plain_word(document.text("operator")),
         remaining=_remaining(document, state, boot_id=boot_id, uptime=uptime),
         superseded_by=document.text("superseded_by").strip(),
         supersedes=document.text("supersedes").strip().strip("-"),

@@ -19,7 +19,7 @@ FLOORS = (
     ("lifecycle", "verification"),
     ("planning",),
     ("drivers",),
-    ("hazards", "fingerprint"),
+    ("hazards", "fingerprint", "waves", "deadlines"),
     ("rendering",),
     ("loading", "resolve"),
     ("secret_store", "report", "state_dir", "whoami"),
