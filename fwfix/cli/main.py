@@ -13,7 +13,9 @@ from fwfix.cli import inventory
 from fwfix.cli.apply import apply
 from fwfix.cli.options import Program
 from fwfix.cli.plan import plan
+from fwfix.cli.rollback import rollback
 from fwfix.cli.status import status
+from fwfix.cli.verify import verify
 from fwfix.errors import FwfixError, InterruptedRunError, RefusedError
 
 EXIT_UNEXPECTED = 1
@@ -33,6 +35,8 @@ app = typer.Typer(
 )
 app.command()(plan)
 app.command()(apply)
+app.command()(rollback)
+app.command()(verify)
 app.command()(status)
 app.add_typer(inventory.app)
 

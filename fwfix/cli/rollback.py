@@ -1,0 +1,123 @@
+"""`fwfix rollback`: undo one run, on all or some of its hosts, and verify it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fwfix.cli.options import (
+    ConnectTimeout,
+    Forks,
+    InventoryPaths,
+    Json,
+    Limit,
+    ReasonText,
+    Ticket,
+    Yes,
+    program,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from fwfix.journal import Journal
+    from fwfix.model.outcome import HostReport
+    from fwfix.runner.rollback import Undo
+    from fwfix.runner.undo import Chosen
+
+
+def rollback(
+    context: typer.Context,
+    run: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[RUN]", help="The run to undo; default: the newest that is still in force somewhere."
+        ),
+    ] = None,
+    inventory: InventoryPaths = None,
+    limit: Limit = None,
+    forks: Forks = 50,
+    connect_timeout: ConnectTimeout = "10s",
+    ticket: Ticket = "",
+    reason: ReasonText = "",
+    *,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Undo one run and verify that the ports are as they were before it. Needs no window."""
+    from fwfix.cli.consent import ask, require_consent
+    from fwfix.cli.reporting import begin, journal_of, leave, write_start
+    from fwfix.cli.session import duration, make_renderer, running
+    from fwfix.output.observe import make_observer
+    from fwfix.runner.fleet import each_host
+    from fwfix.runner.log import JournalLog
+    from fwfix.runner.rollback import roll_back
+    from fwfix.secret_store import SecretStore
+
+    require_consent(yes=yes, command="rollback")
+    timeout = duration(connect_timeout, "--connect-timeout")
+    with journal_of(context) as journal:
+        chosen = _choose(journal, run, inventory, limit)
+        ask(f"Undo run {chosen.run_id} on {len(chosen.undos)} host(s)?", yes=yes)
+        begun = begin("rollback", ticket=ticket)
+        hosts = tuple(undo.host for undo in chosen.undos)
+        names = {host.name for host in hosts}
+        others = tuple(host for host in chosen.others if host.name not in names)
+        write_start(journal, begun, hosts, others=others, target=chosen.run_id, reason=reason)
+        with (
+            make_observer(program(context), "rollback") as observer,
+            running(
+                run_id=chosen.run_id,
+                hosts=chosen.reachable,
+                vantages=(),
+                store=SecretStore(),
+                renderer=make_renderer(None),
+                log=JournalLog(journal, begun.run_id),
+                observer=observer,
+                connect_timeout=timeout,
+                ticket=ticket,
+            ) as (surroundings, _),
+        ):
+            observer.run_started(hosts=len(hosts), run_id=chosen.run_id)
+
+            def work(undo: Undo) -> HostReport:
+                return roll_back(undo, surroundings)
+
+            reports = {undo.host.name: report for undo, report in each_host(chosen.undos, work, forks=forks)}
+            interrupted = surroundings.brake.stopped is not None
+        leave(
+            context,
+            begun,
+            [reports[host.name] for host in hosts],
+            as_json=as_json,
+            journal=journal,
+            shown_run_id=chosen.run_id,
+            interrupted=interrupted,
+        )
+
+
+def _choose(journal: Journal, run: str | None, paths: Sequence[Path] | None, limit: str | None) -> Chosen:
+    """Find the run and its hosts: in the journal, else by the inventory from the hosts' own records."""
+    from fwfix.cli.session import load, protections_of
+    from fwfix.errors import UsageError
+    from fwfix.model.runid import is_run_id
+    from fwfix.runner.undo import from_inventory, from_journal, newest_in_force
+
+    if run is not None and not is_run_id(run):
+        raise UsageError(
+            f"{run!r} is not a run id such as 20261121T220003Z-4f2a", next="See fwfix runs list."
+        )
+    known = {each.run_id for each in journal.runs()}
+    wanted = run or newest_in_force(journal, limit)
+    if wanted in known:
+        inventory = load(paths, None).inventory if paths else None
+        return from_journal(journal, wanted, limit, inventory)
+    if not paths:
+        journal.header(wanted)  # says which runs it may have meant
+        raise AssertionError
+    loaded = load(paths, limit)
+    return from_inventory(
+        loaded.hosts, wanted, inventory=loaded.inventory, protections=protections_of(loaded)
+    )

@@ -1,0 +1,129 @@
+"""Choose what a rollback undoes, and on which hosts."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from fwfix.errors import UsageError
+from fwfix.journal import HostEntry, Journal, RunEntry
+from fwfix.loading.limit import select_hosts
+from fwfix.loading.plan_file import parse_plan
+from fwfix.model.host import Host
+from fwfix.model.inventory import Inventory
+from fwfix.model.plan import HostPlan
+from fwfix.model.policy import Protection, Service
+from fwfix.runner.rollback import Undo, baseline_of
+
+# More hosts than this are never undone by a command that names neither a run nor hosts.
+MOST_WITHOUT_A_NAME = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """One run to undo, with every host that is needed for it.
+
+    Attributes:
+        others: jump hosts.
+    """
+
+    run_id: str
+    undos: tuple[Undo, ...]
+    others: tuple[Host, ...] = ()
+
+    @property
+    def reachable(self) -> Mapping[str, Host]:
+        """Every host that a connection may need, by name."""
+        hosts = [*self.others, *(undo.host for undo in self.undos)]
+        return {host.name: host for host in hosts}
+
+
+def newest_in_force(journal: Journal, limit: str | None) -> str:
+    """Return the newest run that is still in force somewhere.
+
+    Raises:
+        UsageError: there is none, or it stands on so many hosts that the run has to be named.
+    """
+    standing: dict[str, list[str]] = {}
+    for each in journal.hosts_in_force():
+        standing.setdefault(each.run_id, []).append(each.host)
+    if not standing:
+        raise UsageError(
+            "no run in this journal is in force anywhere",
+            next="fwfix status -i INVENTORY shows what the hosts have; then fwfix rollback RUN -i INVENTORY.",
+        )
+    newest = max(standing)
+    if len(standing[newest]) > MOST_WITHOUT_A_NAME and limit is None:
+        commands = "\n  ".join(f"fwfix rollback {run_id}" for run_id in sorted(standing, reverse=True))
+        raise UsageError(
+            f"the newest run is in force on {len(standing[newest])} hosts: name it, or say which hosts",
+            next=f"Choose one of:\n  {commands}\n  fwfix rollback {newest} -l HOST",
+        )
+    return newest
+
+
+def from_journal(
+    journal: Journal, run_id: str, limit: str | None, inventory: Inventory | None = None
+) -> Chosen:
+    """Return what the journal knows of a run; an inventory's connection settings win over its own."""
+    run = journal.run(run_id)
+    if run.target is not None:
+        raise UsageError(
+            f"{run_id} is itself a rollback, of {run.target}", next="To apply again: fwfix apply."
+        )
+    plans = plans_of(run)
+    others = inventory.hosts if inventory is not None else {host.name: host for host in run.others}
+    entries = [entry for entry in run.hosts if entry.may_have_changed]
+    chosen = {host.name for host in _selected([entry.host for entry in entries], limit)}
+    undos = tuple(
+        _undo(entry, run_id, plans.get(entry.name), others) for entry in entries if entry.name in chosen
+    )
+    if not undos:
+        raise UsageError(f"run {run_id} changed no host", next="fwfix runs list shows the others.")
+    return Chosen(run_id=run_id, undos=undos, others=tuple(others.values()))
+
+
+def from_inventory(
+    hosts: Sequence[Host],
+    run_id: str,
+    *,
+    inventory: Inventory,
+    protections: Mapping[str, tuple[Protection, ...]],
+) -> Chosen:
+    """Return the hosts of an inventory, for a run of which no journal is left."""
+    undos = tuple(
+        Undo(host=host, run_id=run_id, services=_services(protections.get(host.name, ()))) for host in hosts
+    )
+    return Chosen(run_id=run_id, undos=undos, others=tuple(inventory.hosts.values()))
+
+
+def plans_of(run: RunEntry) -> Mapping[str, HostPlan]:
+    """Return the plans of a run's hosts by name, as the journal keeps them."""
+    if not run.plan_json:
+        return {}
+    return {each.host.name: each for each in parse_plan(run.plan_json.encode()).hosts}
+
+
+def _undo(entry: HostEntry, run_id: str, plan: HostPlan | None, others: Mapping[str, Host]) -> Undo:
+    host = others.get(entry.name, entry.host)
+    if host.name == entry.name and host.platform is not entry.host.platform:
+        host = replace(host, platform=entry.host.platform)
+    probes = entry.report.probes if entry.report is not None else ()
+    return Undo(
+        host=host,
+        run_id=run_id,
+        services=_services(plan.protections) if plan else (),
+        before=baseline_of(probes),
+        addresses=plan.probe_addresses if plan else (),
+    )
+
+
+def _services(protections: Sequence[Protection]) -> tuple[Service, ...]:
+    return tuple(protection.service for protection in protections)
+
+
+def _selected(hosts: Sequence[Host], limit: str | None) -> tuple[Host, ...]:
+    groups: dict[str, tuple[str, ...]] = {}
+    for host in hosts:
+        for group in host.groups:
+            groups[group] = (*groups.get(group, ()), host.name)
+    by_name = {host.name: host for host in hosts}
+    return select_hosts(Inventory(hosts=by_name, groups=groups, policies={}), limit)
