@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from fwfix.errors import InventoryError
+from fwfix.loading import yaml_tree
 from fwfix.loading.inventory import load_inventory
 
 SECRET = "hunter2"
@@ -383,3 +385,15 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, kind: str) -> None:
 def test_no_inventory_at_all_says_how_to_give_one() -> None:
     with pytest.raises(InventoryError, match="FWFIX_INVENTORY"):
         load_inventory([])
+
+
+@pytest.mark.parametrize(
+    "loader", [yaml.SafeLoader, getattr(yaml, "CSafeLoader", yaml.SafeLoader)], ids=["python", "libyaml"]
+)
+def test_the_parsers_own_messages_repeat_no_character_of_a_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loader: object
+) -> None:
+    monkeypatch.setattr(yaml_tree, "_LOADER", loader)
+    message = refusal(tmp_path, "hosts:\n  a:\n    ssh:\n      password: @x\n")
+    assert message.startswith("4: not valid YAML: ")
+    assert "@" not in message
