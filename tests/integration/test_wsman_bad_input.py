@@ -237,6 +237,45 @@ def test_input_for_a_command_that_has_ended_finds_its_pipe_closing(client: Clien
     assert client.fault(envelope(f"{SHELL}/Receive", fetch, shell=shell))[1] == 2150858843
 
 
+def test_ctrl_c_ends_a_command_and_keeps_what_it_wrote(client: Client) -> None:
+    shell = opened(client)
+    line = "<rsp:CommandLine><rsp:Command>ping -n 600 ::1</rsp:Command></rsp:CommandLine>"
+    started = ET.fromstring(client.post(envelope(f"{SHELL}/Command", line, shell=shell).encode()).content)
+    command = started.findtext(f".//{{{SHELL}}}CommandId")
+    fetch = f'<rsp:Receive><rsp:DesiredStream CommandId="{command}">stdout</rsp:DesiredStream></rsp:Receive>'
+    first = client.post(envelope(f"{SHELL}/Receive", fetch, shell=shell).encode()).content
+    assert b"CommandState/Running" in first
+    stop = f'<rsp:Signal CommandId="{command}"><rsp:Code>{SHELL}/signal/ctrl_c</rsp:Code></rsp:Signal>'
+    assert client.post(envelope(f"{SHELL}/Signal", stop, shell=shell).encode()).status == 200
+    last = client.post(envelope(f"{SHELL}/Receive", fetch, shell=shell).encode()).content
+    assert b"<rsp:ExitCode>-1073741510</rsp:ExitCode>" in last
+
+
+def test_an_open_shell_describes_itself(client: Client) -> None:
+    body = CREATE_BODY.replace(
+        "<rsp:InputStreams>",
+        '<rsp:Environment><rsp:Variable Name="A">%OS% &amp;</rsp:Variable></rsp:Environment>'
+        "<rsp:WorkingDirectory>%windir%</rsp:WorkingDirectory><rsp:IdleTimeOut>PT60S</rsp:IdleTimeOut>"
+        "<rsp:InputStreams>",
+    )
+    created = ET.fromstring(client.post(envelope(f"{TRANSFER}/Create", body).encode()).content)
+    shell = created.findtext(f".//{{{SHELL}}}ShellId") or ""
+    asked = envelope(f"{TRANSFER}/Get", "", resource=SHELL, shell=shell)
+    described = ET.fromstring(client.post(asked.encode()).content).find(f".//{{{SHELL}}}Shell")
+    assert described is not None
+    # The order and the choice are those of WsmSvc for a command shell.
+    assert [(each.tag.partition("}")[2], each.text) for each in described][:6] == [
+        ("ShellId", shell),
+        ("ResourceUri", f"{SHELL}/cmd"),
+        ("Owner", r"TWIN\me"),
+        ("ClientIP", "127.0.0.1"),
+        ("Environment", None),
+        ("WorkingDirectory", "%windir%"),
+    ]
+    assert described.findtext(f"{{{SHELL}}}IdleTimeOut") == "PT60.000S"
+    assert described.findtext(f"{{{SHELL}}}Environment/{{{SHELL}}}Variable") == "%OS% &"
+
+
 def test_identify_is_answered_to_everybody_and_says_the_version_only_to_users(client: Client) -> None:
     asked = (
         b'<s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope"><s:Header/><s:Body><i:Identify '

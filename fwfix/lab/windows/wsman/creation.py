@@ -41,7 +41,7 @@ def settings_of(message: Message, user: User, config: WsmanConfig) -> ShellSetti
         output_streams=tuple(_text(shell, "OutputStreams").split()),
         environment=environment,
         variables=variables,
-        directory=environment.expand(_text(shell, "WorkingDirectory")),
+        directory=_text(shell, "WorkingDirectory"),
         codepage=_codepage(message),
         idle_timeout=config.quotas.idle_timeout if idle is None else idle,
         lifetime=_duration(shell, "Lifetime"),

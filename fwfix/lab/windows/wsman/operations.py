@@ -116,7 +116,7 @@ class Operations:
             stdout=Collector(),
             stderr=Collector(),
             environment=environment,
-            cwd=shell.settings.directory or environment.get("USERPROFILE", "C:\\"),
+            cwd=environment.expand(shell.settings.directory or "%USERPROFILE%"),
             codepage=shell.settings.codepage,
             machine=self.config.machine,
             user=shell.owner,

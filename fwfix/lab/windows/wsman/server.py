@@ -114,7 +114,8 @@ class WsmanServer:
         if self._acceptor is not None:
             raise LabError("This server serves already.")
         try:
-            self._doors = [_open(listener) for listener in listeners]
+            for listener in listeners:
+                self._doors.append(_open(listener))
         except OSError as error:
             self.close()
             raise LabError(f"The twin cannot listen: {error}.") from error

@@ -22,7 +22,7 @@ class ShellSettings:
 
     Attributes:
         variables: as asked for; the answer repeats them.
-        directory: as asked for; empty for the home of the user.
+        directory: as asked for, variables not replaced; empty for the home of the user.
         lifetime: after which the shell ends whatever happens; None for never.
     """
 
