@@ -91,7 +91,7 @@ def export(context: typer.Context, run_id: Run, directory: Directory, *, as_json
     from datetime import UTC, datetime
 
     from fwfix.errors import JournalError
-    from fwfix.journal.evidence import export_run
+    from fwfix.evidence import export_run
 
     with journal_of(context) as journal:
         faults = export_run(journal, run_id, directory, now=datetime.now(UTC))

@@ -1,0 +1,100 @@
+"""Runs of the journal for people: a table, and one run with its history."""
+
+from collections.abc import Iterator, Sequence
+from datetime import tzinfo
+
+from fwfix.journal import Event, RunEntry, RunState
+from fwfix.journal.documents import reports_of
+from fwfix.model.outcome import RunReport
+from fwfix.output.summary import summary_lines
+from fwfix.output.text import Line, Style, moment
+
+_COLUMNS = ("RUN", "COMMAND", "STARTED", "STATE", "HOSTS", "OPERATOR", "TICKET")
+_STYLES = {RunState.UNFINISHED: Style.BAD, RunState.RUNNING: Style.WARN}
+
+
+def run_table(runs: Sequence[RunEntry], *, zone: tzinfo | None = None) -> Iterator[Line]:
+    """Yield one line a run, newest first."""
+    if not runs:
+        yield Line("The journal has no runs.")
+        return
+    rows = [_COLUMNS, *(_row(run, zone) for run in runs)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
+    styles = [Style.TITLE, *(_STYLES.get(run.state, Style.PLAIN) for run in runs)]
+    for row, style in zip(rows, styles, strict=True):
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        yield Line("  ".join(cells).rstrip(), style)
+
+
+def _row(run: RunEntry, zone: tzinfo | None) -> tuple[str, ...]:
+    counts = [f"{count} {outcome}" for outcome, count in run.counts.items()]
+    without = run.host_count - sum(run.counts.values())
+    if without:
+        counts.append(f"{without} without outcome")
+    return (
+        run.run_id,
+        f"{run.command} of {run.target}" if run.target else run.command,
+        moment(run.started_at, zone),
+        _state(run),
+        ", ".join(counts),
+        run.operator,
+        run.ticket,
+    )
+
+
+def _state(run: RunEntry) -> str:
+    return f"exit {run.exit_code}" if run.state is RunState.FINISHED else str(run.state)
+
+
+def run_lines(run: RunEntry, events: Sequence[Event], *, zone: tzinfo | None = None) -> Iterator[Line]:
+    """Yield one run: who, when, its history, and what became of its hosts."""
+    of = f" of {run.target}" if run.target else ""
+    yield Line(f"{run.command}{of} {run.run_id}: {_state(run)}", Style.TITLE)
+    yield Line(f"started {moment(run.started_at, zone)} by {run.operator} on {run.controller}")
+    if run.finished_at is not None:
+        yield Line(f"finished {moment(run.finished_at, zone)}")
+    if run.ticket or run.reason:
+        yield Line(f"for {', '.join(text for text in (run.ticket, run.reason) if text)}")
+    if run.state is RunState.UNFINISHED:
+        yield Line("its controller is gone; next: `fwfix runs recover`", Style.BAD)
+    yield Line()
+    for event in events:
+        yield Line(_event(event), Style.FAINT)
+    yield Line()
+    yield from summary_lines(_as_report(run), zone=zone)
+
+
+def _as_report(run: RunEntry) -> RunReport:
+    return RunReport(
+        command=run.command,
+        run_id=run.run_id,
+        started_at=run.started_at,
+        # One without an end has taken no time that we know of.
+        finished_at=run.finished_at or run.started_at,
+        operator=run.operator,
+        controller=run.controller,
+        fwfix_version=run.fwfix_version,
+        ticket=run.ticket,
+        plan_digest=run.plan_digest,
+        exit_code=run.exit_code or 0,
+        hosts=reports_of(run),
+    )
+
+
+def _event(event: Event) -> str:
+    body = event.body
+    match event.kind:
+        case "announced":
+            steps = body.get("steps")
+            said = f"begins {', '.join(map(str, steps))}" if isinstance(steps, list) else "begins"
+        case "step":
+            said = f"{body.get('step')} {'done' if body.get('ok') else 'failed'} ({body.get('took_ms')} ms)"
+            said += f": {body['message']}" if body.get("message") else ""
+        case "outcome":
+            said = f"is {body.get('outcome')}"
+        case "probes":
+            probes = body.get("probes")
+            said = f"{len(probes) if isinstance(probes, list) else 0} probes recorded"
+        case "started" | "resumed" | "finished" | _:
+            said = event.kind
+    return f"{event.at}  {event.host or '(run)'}  {said}"
