@@ -9,10 +9,10 @@ from typing import Annotated, NoReturn
 import typer
 
 from fwfix import __version__
-from fwfix.cli import inventory
+from fwfix.cli import inventory, plan, runs
 from fwfix.cli.apply import apply
 from fwfix.cli.options import Program
-from fwfix.cli.plan import plan
+from fwfix.cli.recover import recover
 from fwfix.cli.rollback import rollback
 from fwfix.cli.status import status
 from fwfix.cli.verify import verify
@@ -33,12 +33,14 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-app.command()(plan)
+app.add_typer(plan.app)
 app.command()(apply)
 app.command()(rollback)
 app.command()(verify)
 app.command()(status)
+app.add_typer(runs.app)
 app.add_typer(inventory.app)
+runs.app.command()(recover)
 
 
 def _print_version(*, value: bool) -> None:

@@ -32,6 +32,7 @@ class Wishes:
     forks: int = 50
     saved: bool = False
     keep_connections: bool = False
+    offline: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,17 +58,21 @@ def make(
     from fwfix.planning import PlanInputs, make_plan
     from fwfix.runner.fleet import observe_hosts
     from fwfix.runner.limits import parse_limit
-    from fwfix.runner.prepare import observed, vantage_addresses
+    from fwfix.runner.prepare import assumed, observed, vantage_addresses
 
     everywhere, some = read_accept(loaded, wishes.accept)
     for text, option in ((wishes.max_fail, "--max-fail"), (wishes.max_unreachable, "--max-unreachable")):
         parse_limit(text, hosts=len(loaded.hosts), option=option)
-    seen = observe_hosts(
-        loaded.hosts,
-        context,
-        services=services_of(protections),
-        forks=wishes.forks,
-        keep=wishes.keep_connections,
+    seen = (
+        assumed(loaded.hosts, context)
+        if wishes.offline
+        else observe_hosts(
+            loaded.hosts,
+            context,
+            services=services_of(protections),
+            forks=wishes.forks,
+            keep=wishes.keep_connections,
+        )
     )
     plan = make_plan(
         PlanInputs(

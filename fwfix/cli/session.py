@@ -59,11 +59,11 @@ def load(paths: Sequence[Path] | None, limit: str | None) -> Loaded:
 
 def protections_of(loaded: Loaded) -> Mapping[str, tuple[Protection, ...]]:
     """Resolve what each selected host needs; names in `allow_from` are looked up now."""
-    from fwfix.model.protection import resolve_protections
+    from fwfix.model.protection import resolve_all
     from fwfix.resolve import resolve_names
 
     addresses = resolve_names(loaded.inventory, loaded.hosts)
-    return {host.name: resolve_protections(host, loaded.inventory, addresses) for host in loaded.hosts}
+    return resolve_all(loaded.hosts, loaded.inventory, addresses)
 
 
 def services_of(protections: Mapping[str, tuple[Protection, ...]]) -> Mapping[str, tuple[Service, ...]]:

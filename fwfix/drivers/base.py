@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Protocol as Interface
 
 from fwfix.model.draft import Desired, Draft
+from fwfix.model.host import Host
 from fwfix.model.observation import Observation, RecordState
 from fwfix.model.plan import HostPlan
 from fwfix.model.policy import Address, Family, Protocol, Service
@@ -88,6 +89,9 @@ class Driver(Interface):
             AnswerError: it is not an observation.
             PrivilegeError: the script ran without the rights it needs.
         """
+
+    def assume(self, host: Host) -> Observation:
+        """Return what an ordinary host of the platform would look like, for a plan that contacts nobody."""
 
     def draft(self, desired: Desired) -> Draft:
         """Say what would change on a host, with scripts and the platform's own hazards."""

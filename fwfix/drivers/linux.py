@@ -8,6 +8,7 @@ from fwfix import __version__
 from fwfix.drivers.answers import read_changing_answer
 from fwfix.drivers.backend import Backend, choose_backend
 from fwfix.drivers.base import Answer, Judgement, Stamp
+from fwfix.drivers.linux_assumed import assumed_observation
 from fwfix.drivers.linux_diff import changes_between
 from fwfix.drivers.linux_facts import LinuxFacts, facts_of
 from fwfix.drivers.linux_fingerprint import linux_fingerprint
@@ -48,6 +49,10 @@ class LinuxDriver:
     def read_observation(self, result: Result) -> Observation:
         """Read what `observe` answered."""
         return read_linux_observation(result)
+
+    def assume(self, host: Host) -> Observation:
+        """Return an ordinary host: iptables in both families, systemd, nobody's rules."""
+        return assumed_observation(host)
 
     def draft(self, desired: Desired) -> Draft:
         """Say what would change on a host, with scripts and the platform's own hazards."""

@@ -7,6 +7,7 @@ from fwfix.model.host import Host
 from fwfix.model.policy import Address, Family
 from fwfix.planning import Seen as Observed
 from fwfix.probes import source_address
+from fwfix.runner.context import RunContext
 from fwfix.runner.fleet import Seen
 from fwfix.verification import CONTROLLER
 
@@ -16,6 +17,16 @@ def observed(seen: Mapping[str, Seen]) -> Mapping[str, Observed]:
     return {
         name: Observed(observation=each.observation, reason=each.reason, round_trip=each.round_trip)
         for name, each in seen.items()
+    }
+
+
+def assumed(hosts: Sequence[Host], context: RunContext) -> Mapping[str, Seen]:
+    """Return ordinary hosts instead of a look at real ones: `plan --offline`."""
+    return {
+        host.name: Seen(
+            observation=context.driver(host).assume(host), reason=None, prepared=None, round_trip=0.0
+        )
+        for host in hosts
     }
 
 
