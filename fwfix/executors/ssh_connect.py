@@ -185,7 +185,8 @@ class Connections:
             try:
                 yield proxy.socket, proxy
             except (EOFError, OSError, paramiko.SSHException, _DroppedError) as error:
-                raise paramiko.ProxyCommandFailure(target.proxy_command, str(error)) from error
+                proxy.close()
+                raise paramiko.ProxyCommandFailure(target.proxy_command, proxy.last_words) from error
         else:
             yield dial(target, deadline=deadline), None
 
@@ -243,7 +244,10 @@ def _overdue(link: Link, target: Target) -> UnreachableError:
         what = "did not finish the SSH handshake in time"
     else:
         what = "did not answer the logon in time"
-    return UnreachableError(f"{target.where} {what}.", next="Look at its load, or raise --connect-timeout.")
+    way = f" through ProxyCommand `{target.proxy_command}`" if target.proxy_command else ""
+    return UnreachableError(
+        f"{target.where} {what}{way}.", next="Look at its load, or raise --connect-timeout."
+    )
 
 
 def peer_of(link: Link) -> str | None:

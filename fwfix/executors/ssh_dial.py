@@ -12,7 +12,9 @@ from contextlib import suppress
 
 from fwfix.errors import UnreachableError
 from fwfix.executors.ssh_target import Target
+from fwfix.executors.sudo import tail
 
+_ERRORS_READ = 100_000
 _FAMILIES = {"inet": socket.AF_INET, "inet6": socket.AF_INET6}
 _SocketAddress = tuple[socket.AddressFamily, tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]]
 
@@ -109,11 +111,7 @@ class ProxyStream:
         finally:
             theirs.close()
         self.socket = ours
-
-    def said(self) -> str:
-        """Return the last words of the command on its error output."""
-        self._errors.seek(0)
-        return self._errors.read(100_000).decode("utf-8", "replace")[-400:]
+        self.last_words = ""
 
     def close(self) -> None:
         """End the command and everything that it started."""
@@ -124,7 +122,10 @@ class ProxyStream:
                 self._process.wait(0.5)
         self._signal(signal.SIGKILL)
         self._process.wait()
-        self._errors.close()
+        if not self._errors.closed:
+            self._errors.seek(0)
+            self.last_words = tail(self._errors.read(_ERRORS_READ).decode("utf-8", "replace"))
+            self._errors.close()
 
     def _signal(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError, PermissionError):

@@ -4,13 +4,14 @@ import errno
 import socket
 import ssl
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum
 
 import paramiko
 from paramiko.buffered_pipe import PipeTimeout
 from paramiko.pkey import UnknownKeyType
+from paramiko.sftp import SFTPError
 from paramiko.ssh_exception import (
     ConfigParseError,
     CouldNotCanonicalize,
@@ -39,10 +40,13 @@ class Stage(Enum):
     RUN = "run"  # a script may have been started
 
 
+_PROHIBITED = 1  # SSH_OPEN_ADMINISTRATIVELY_PROHIBITED, RFC 4254
+
 FOREIGN: tuple[type[Exception], ...] = (
     paramiko.SSHException,
     PipeTimeout,
     UnknownKeyType,
+    SFTPError,
     EOFError,
     OSError,
     subprocess.SubprocessError,
@@ -108,40 +112,79 @@ def translate(error: Exception, *, where: str, stage: Stage) -> HostError:
 
 
 def _from_paramiko(error: paramiko.SSHException, where: str) -> ConnectError:
-    if isinstance(error, paramiko.BadHostKeyException):
-        return HostKeyError(
-            f"{where} shows another host key than the known one.", next="Compare it at the console."
-        )
-    if isinstance(error, IncompatiblePeer):
-        return ConnectError(
-            f"{where} and this machine have no common SSH algorithm: {_said(error)}.",
-            next="Update sshd on the host, or allow a current algorithm in its sshd_config.",
-        )
-    if isinstance(error, MessageOrderError):
-        return HostKeyError(
-            f"Somebody between here and {where} tampers with the connection: {_said(error)}.",
-            next="Look for a proxy on the way.",
-        )
-    if isinstance(error, paramiko.PasswordRequiredException):
-        return AuthError(
-            f"The private key for {where} is encrypted.", next="Set passphrase, or use ssh-agent."
-        )
-    if isinstance(error, (PartialAuthentication, paramiko.BadAuthenticationType)):
-        wanted = ", ".join(error.allowed_types)
-        return AuthError(f"{where} wants another kind of logon: {wanted}.", next="Give it in the inventory.")
-    if isinstance(error, (UnableToAuthenticate, paramiko.AuthenticationException)):
-        return AuthError(f"{where} rejected the account.", next="Check user, key and password.")
-    if isinstance(error, paramiko.ChannelException):
-        return UnreachableError(
-            f"The jump host did not reach {where}: {error.text}.", next="Try it from there."
-        )
-    if isinstance(error, paramiko.ProxyCommandFailure):
-        return UnreachableError(f"ProxyCommand failed for {where}: {_said(error)}.", next="Run it by hand.")
-    if isinstance(error, (ConfigParseError, CouldNotCanonicalize)):
-        return ConnectError(
-            f"ssh_config for {where}: {_said(error)}.", next="Run `ssh -G` for the host by hand."
-        )
+    for kind, make in _BY_KIND:
+        if isinstance(error, kind):
+            return make(error, where)
     return ConnectError(f"The SSH handshake with {where} failed: {_said(error)}.", next="Is that port sshd?")
+
+
+def _tampered(error: Exception, where: str) -> ConnectError:
+    return HostKeyError(
+        f"Somebody between here and {where} tampers with the connection: {_said(error)}.",
+        next="Look for a proxy on the way.",
+    )
+
+
+def _changed_key(_error: Exception, where: str) -> ConnectError:
+    return HostKeyError(
+        f"{where} shows another host key than the known one.", next="Compare it at the console."
+    )
+
+
+def _no_algorithm(error: Exception, where: str) -> ConnectError:
+    return ConnectError(
+        f"{where} and this machine have no common SSH algorithm: {_said(error)}.",
+        next="Update sshd on the host, or allow a current algorithm in its sshd_config.",
+    )
+
+
+def _encrypted(_error: Exception, where: str) -> ConnectError:
+    return AuthError(f"The private key for {where} is encrypted.", next="Set passphrase, or use ssh-agent.")
+
+
+def _other_kind(error: Exception, where: str) -> ConnectError:
+    wanted = ", ".join(getattr(error, "allowed_types", ())) or "another kind"
+    return AuthError(f"{where} wants another kind of logon: {wanted}.", next="Give it in the inventory.")
+
+
+def _rejected(_error: Exception, where: str) -> ConnectError:
+    return AuthError(f"{where} rejected the account.", next="Check user, key and password.")
+
+
+def _not_forwarded(error: Exception, where: str) -> ConnectError:
+    if getattr(error, "code", None) == _PROHIBITED:
+        return UnreachableError(
+            f"The jump host does not forward to {where}.",
+            next="Allow it in its sshd_config (AllowTcpForwarding, PermitOpen).",
+        )
+    text = getattr(error, "text", "")
+    return UnreachableError(f"The jump host did not reach {where}: {text}.", next="Try it from there.")
+
+
+def _proxy_failed(error: Exception, _where: str) -> ConnectError:
+    command = getattr(error, "command", "")
+    said = getattr(error, "error", "") or "it ended without a word"
+    return UnreachableError(f"ProxyCommand `{command}` failed: {said}.", next="Run it by hand.")
+
+
+def _bad_config(error: Exception, where: str) -> ConnectError:
+    return ConnectError(f"ssh_config for {where}: {_said(error)}.", next="Run `ssh -G` for it by hand.")
+
+
+_BY_KIND: tuple[tuple[type[Exception], Callable[[Exception, str], ConnectError]], ...] = (
+    (paramiko.BadHostKeyException, _changed_key),
+    (IncompatiblePeer, _no_algorithm),
+    (MessageOrderError, _tampered),
+    (paramiko.PasswordRequiredException, _encrypted),
+    (PartialAuthentication, _other_kind),
+    (paramiko.BadAuthenticationType, _other_kind),
+    (UnableToAuthenticate, _rejected),
+    (paramiko.AuthenticationException, _rejected),
+    (paramiko.ChannelException, _not_forwarded),
+    (paramiko.ProxyCommandFailure, _proxy_failed),
+    (ConfigParseError, _bad_config),
+    (CouldNotCanonicalize, _bad_config),
+)
 
 
 def _from_socket(error: OSError, where: str) -> ConnectError:

@@ -9,8 +9,8 @@ import paramiko
 from paramiko.message import Message
 from paramiko.packet import Packetizer
 
-# paramiko reports what it raises in its log as well, with tracebacks; without a handler Python prints those.
-logging.getLogger("paramiko").addHandler(logging.NullHandler())
+# paramiko logs what it raises a second time, with tracebacks; our errors say it once.
+logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 
 _BANNER_SECONDS = 3600.0  # our own deadlines end every wait; paramiko's must not fire before them
 
@@ -90,6 +90,15 @@ class Link(paramiko.Transport):
     def _log(self, level: int, msg: str, *args: object) -> None:
         if self.logger.isEnabledFor(level):
             super()._log(level, msg, *args)  # type: ignore[misc] # the same
+
+    def get_exception(self) -> Exception | None:
+        """Return what ended the connection; whatever its thread met besides counts as a broken protocol."""
+        error = super().get_exception()
+        if error is None or isinstance(error, (paramiko.SSHException, EOFError, OSError)):
+            return error
+        broken = paramiko.SSHException(f"{type(error).__name__} {error}".rstrip())
+        broken.__cause__ = error
+        return broken
 
     @property
     def dropped_unheard(self) -> bool:
