@@ -64,7 +64,7 @@ def _listeners(text: str, commands: Mapping[str, str]) -> Iterator[Listener]:
             address="" if address in _ANY else address,
             family=_family_of(address),
             process=process,
-            command=commands.get(pid, ""),
+            command=commands.get(pid, "").strip(),
         )
 
 
