@@ -7,8 +7,8 @@ from datetime import UTC, datetime, tzinfo
 from enum import StrEnum
 from typing import TextIO
 
-# Controls, invisible and bidirectional marks, unassigned, lone surrogates, and what else ends a line.
-_HARMFUL = frozenset({"Cc", "Cf", "Cn", "Cs", "Zl", "Zp"})
+# Controls, invisible and bidirectional marks, what has no meaning of its own, and what else ends a line.
+_HARMFUL = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"})
 
 
 class Style(StrEnum):
