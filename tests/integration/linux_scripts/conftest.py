@@ -146,6 +146,15 @@ class OnHost:
         assert len(states) <= 1, states
         return states[0] if states else ""
 
+    def replace_tool(self, path: str, body: str) -> None:
+        """Put a shell script in the place of a program; `restore_tool` undoes it."""
+        self.sh(f"[ -e {path}.real ] || mv {path} {path}.real; cat >{path}.new", stdin=f"#!/bin/sh\n{body}\n")
+        self.sh(f"chmod 0755 {path}.new && mv {path}.new {path}")
+
+    def restore_tool(self, path: str) -> None:
+        """Undo `replace_tool`."""
+        self.sh(f"mv {path}.real {path}")
+
     def rules(self) -> str:
         """Return all rules of both families but for counters, comments and tables without a rule."""
         text = self.host.iptables_save() + self.host.ip6tables_save()
@@ -168,7 +177,7 @@ class OnHost:
 class MakeHost(Interface):
     """Builds one host."""
 
-    def __call__(self, **options: Any) -> OnHost:
+    def __call__(self, **options: Any) -> OnHost:  # noqa: ANN401 - fields of HostSpec
         """Build it, with fields of HostSpec."""
 
 
@@ -176,7 +185,7 @@ class MakeHost(Interface):
 def make_host(make_lab: Callable[[Sequence[HostSpec]], Lab]) -> MakeHost:
     """Build a host whose boot ends as that of a host with an init system would."""
 
-    def make(**options: Any) -> OnHost:
+    def make(**options: Any) -> OnHost:  # noqa: ANN401 - fields of HostSpec
         spec = HostSpec(name="one", boot=(LOAD_AT_BOOT,), **options)
         return OnHost(host=make_lab([spec]).hosts[0])
 

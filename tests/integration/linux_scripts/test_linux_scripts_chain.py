@@ -1,5 +1,6 @@
 """Arm, apply, confirm and roll back on a host, under every shell and back end."""
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -82,11 +83,9 @@ def test_the_legacy_back_end_works_alike(make_host: "MakeHost") -> None:
     assert f"FWFIX-{FIRST}" in one.sh("iptables-legacy-save")
     assert f"FWFIX-{FIRST}" not in one.host.ruleset()
     # B14: the same binary undoes it, whatever `iptables` means by then.
-    one.sh(
-        "ln -sf /usr/sbin/iptables-nft /usr/sbin/iptables && ln -sf /usr/sbin/ip6tables-nft /usr/sbin/ip6tables"
-    )
+    one.sh("cd /usr/sbin; ln -sf iptables-nft iptables; ln -sf ip6tables-nft ip6tables")
     assert one.rollback()["ok"]
-    one.sh("ln -sf iptables-legacy /usr/sbin/iptables && ln -sf ip6tables-legacy /usr/sbin/ip6tables")
+    one.sh("cd /usr/sbin; ln -sf iptables-legacy iptables; ln -sf ip6tables-legacy ip6tables")
     assert one.rules() == before
 
 
@@ -108,11 +107,9 @@ def test_the_nft_back_end_covers_both_families_in_its_own_table(lab_of_one: tupl
     one.confirm(scripts)
     table = one.sh("nft list table inet fwfix")
     assert "probe" not in table
+    table = re.sub(r"counter packets \d+ bytes \d+", "counter", table)
     wanted = [line for line in scripts["rules.nft"].text.splitlines() if "comment" in line]
-    listed = [line for line in table.splitlines() if "comment" in line]
-    assert [
-        line.replace("counter packets 0 bytes 0", "counter") for line in listed if "9100" not in line
-    ] == [line for line in wanted if "9100" not in line]
+    assert [line for line in table.splitlines() if "comment" in line] == wanted
     assert one.rollback()["ok"]
     assert "fwfix" not in one.host.ruleset()
 
