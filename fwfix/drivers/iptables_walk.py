@@ -11,8 +11,6 @@ from ipaddress import ip_address, ip_network, summarize_address_range
 from fwfix.drivers.iptables_save import Chain, Option, Rule, Ruleset
 from fwfix.model.policy import Address, Family, Network, Protocol
 
-_DEEPEST = 32
-
 # Targets after which the packet goes on to the next rule.
 _GOES_ON = frozenset(
     {
@@ -78,23 +76,28 @@ class _Walker:
         self.translations: list[Rule] = []
         self.reached = False
         self.over = False
+        self.seen: set[tuple[str, Fit]] = set()
 
-    def chain(self, chain: Chain, outer: Fit, depth: int) -> None:
+    def chain(self, chain: Chain, outer: Fit) -> None:
+        # What a chain says does not change, and many rules may lead to it.
+        if (chain.name, outer) in self.seen:
+            return
+        self.seen.add((chain.name, outer))
         for rule in chain.rules:
             if self.ours(rule):
                 self.reached = self.over = True
             if self.over:
                 return
             match = min(outer, fit(rule, self.packet))
-            if match is not Fit.NEVER and self._left(chain, rule, match, depth):
+            if match is not Fit.NEVER and self._left(chain, rule, match):
                 return
 
-    def _left(self, chain: Chain, rule: Rule, match: Fit, depth: int) -> bool:
+    def _left(self, chain: Chain, rule: Rule, match: Fit) -> bool:
         """Take one rule; tell whether the packet surely leaves this chain by it."""
         target = rule.target
         called = self.ruleset.chain(self.table, target)
-        if called is not None and depth < _DEEPEST:
-            self.chain(called, match, depth + 1)
+        if called is not None:
+            self.chain(called, match)
             return rule.first("-g") is not None and match is Fit.ALWAYS
         if target in _TRANSLATES:
             self.translations.append(rule)
@@ -105,7 +108,7 @@ class _Walker:
             if chain.policy == "ACCEPT":
                 self.leaks.append(rule)
             return match is Fit.ALWAYS
-        elif target and target not in _GOES_ON:
+        elif rule.opaque or (target and target not in _GOES_ON):
             self.leaks.append(rule)
             self.over = match is Fit.ALWAYS and target == "ACCEPT"
         return self.over
@@ -118,7 +121,7 @@ def walk(
     walker = _Walker(ruleset, table, packet, ours)
     start = ruleset.chain(table, hook)
     if start is not None:
-        walker.chain(start, Fit.ALWAYS, 0)
+        walker.chain(start, Fit.ALWAYS)
     return Walk(
         leaks=tuple(dict.fromkeys(walker.leaks)),
         translations=tuple(dict.fromkeys(walker.translations)),
