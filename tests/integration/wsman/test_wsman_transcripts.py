@@ -14,7 +14,7 @@ import pytest
 from fwfix.lab.windows.cmd import Invocation, PowerShellCall, PowerShellProgram, standard_programs
 from fwfix.lab.windows.wsman import Account, Listener, WsmanConfig, WsmanServer
 
-RECORDINGS = Path(__file__).parents[3] / "shared" / "data" / "winrs_transcripts.json"
+RECORDINGS = Path(__file__).parents[4] / "shared" / "data" / "winrs_transcripts.json"
 S = "{http://www.w3.org/2003/05/soap-envelope}"
 RSP = "{http://schemas.microsoft.com/wbem/wsman/1/windows/shell}"
 FAULT = "{http://schemas.microsoft.com/wbem/wsman/1/wsmanfault}WSManFault"
