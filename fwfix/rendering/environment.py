@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+from jinja2 import meta
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from fwfix.errors import RenderError
@@ -50,6 +51,9 @@ class Renderer:
             if not directory.is_dir():
                 raise RenderError(f"{directory} is not a directory of templates.")
         self._directories = tuple(template_dirs)
+        self._loader = TracingLoader(self._directories)
+        self._environment = make_environment(self._loader)
+        self._known: dict[str, frozenset[str] | None] = {}
 
     def render(self, name: str, *, script_name: str, changes: bool, **context: Any) -> Script:  # noqa: ANN401
         """Render one template.
@@ -63,12 +67,35 @@ class Renderer:
         Raises:
             RenderError: names the template, the line and what is undefined.
         """
-        # A loader each time: what it remembers is what this script was made from.
-        loader = TracingLoader(self._directories)
-        with _explained(name, loader):
-            text = make_environment(loader).get_template(name).render(context)
-        origins = tuple(loader.used[key] for key in sorted(loader.used))
+        with _explained(name, self._loader):
+            used = self._used_by(name)
+            # A template that computes the name of another is followed by loading it all anew.
+            loader = self._loader if used is not None else TracingLoader(self._directories)
+            environment = self._environment if used is not None else make_environment(loader)
+            text = environment.get_template(name).render(context)
+        origins = tuple(loader.used[key] for key in sorted(loader.used if used is None else used))
         return Script(name=script_name, text=text, changes=changes, templates=origins)
+
+    def _used_by(self, name: str) -> frozenset[str] | None:
+        """Return every template that one is made from, itself too; None where only rendering can tell."""
+        if name not in self._known:
+            self._known[name] = self._follow(name)
+        return self._known[name]
+
+    def _follow(self, name: str) -> frozenset[str] | None:
+        found: set[str] = set()
+        waiting = [name]
+        while waiting:
+            current = waiting.pop()
+            if current in found:
+                continue
+            found.add(current)
+            source, _, _ = self._loader.get_source(self._environment, current)
+            for other in meta.find_referenced_templates(self._environment.parse(source, current)):
+                if other is None:
+                    return None
+                waiting.append(other)
+        return frozenset(found)
 
 
 @contextmanager
