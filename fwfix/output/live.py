@@ -76,6 +76,11 @@ class LiveView:
             _, since = self._active.get(host, ("", time.monotonic()))
             self._active[host] = (step, since)
 
+    def host_rests(self, host: str) -> None:
+        """Take a host away from those at work."""
+        with self._lock:
+            self._active.pop(host, None)
+
     def host_done(self, report: HostReport) -> None:
         """Count a host and leave a line about it on the screen."""
         text = Text(printable(done_text(report)), style=_COLORS.get(report.outcome, "red"))

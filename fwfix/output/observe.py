@@ -22,6 +22,9 @@ class Observer(Protocol):
     def host_step(self, host: str, step: str) -> None:
         """A host goes on to a step."""
 
+    def host_rests(self, host: str) -> None:
+        """Nobody works on a host for now, and it has no outcome yet."""
+
     def host_done(self, report: HostReport) -> None:
         """A host has its outcome."""
 
@@ -50,6 +53,9 @@ class Nobody:
         """Nothing is shown."""
 
     def host_step(self, host: str, step: str) -> None:
+        """Nothing is shown."""
+
+    def host_rests(self, host: str) -> None:
         """Nothing is shown."""
 
     def host_done(self, report: HostReport) -> None:

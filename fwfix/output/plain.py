@@ -46,6 +46,9 @@ class PlainLines:
         if few:
             self._write(f"{host}: {step}")
 
+    def host_rests(self, host: str) -> None:
+        """Say nothing: the next line about it will."""
+
     def host_done(self, report: HostReport) -> None:
         """Say what became of a host."""
         with self._lock:

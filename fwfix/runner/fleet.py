@@ -68,7 +68,10 @@ def observe_hosts(
 
     def look(host: Host) -> Seen:
         context.observer.host_step(host.name, "observe")
-        return _look(host, context, services.get(host.name, ()))
+        try:
+            return _look(host, context, services.get(host.name, ()))
+        finally:
+            context.observer.host_rests(host.name)
 
     found: dict[str, Seen] = {}
     for host, seen in each_host(hosts, look, forks=forks):

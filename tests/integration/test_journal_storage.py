@@ -425,6 +425,13 @@ def test_no_secret_and_no_other_account_finds_its_way_in(journal: Journal, tmp_p
     assert journal.directory.stat().st_mode & 0o777 == 0o700
 
 
+def test_what_is_written_is_flushed_to_the_disk_before_anybody_is_told(journal: Journal) -> None:
+    connection = journal._writer._connection
+
+    assert connection.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
+    assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
 def test_writing_to_a_closed_journal_is_an_error(tmp_path: Path) -> None:
     with Journal.open(tmp_path) as journal:
         journal.start_run(start())

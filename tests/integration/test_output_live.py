@@ -93,6 +93,9 @@ def test_a_terminal_shows_wave_counts_and_hosts_at_work() -> None:
             observer.host_done(ended("label-gw-01"))
             screen.wait_for("1/2 done | 1 applied")
             screen.wait_for("label-gw-01: applied")
+            observer.host_step("pos-win-07", "observe")
+            screen.wait_for("pos-win-07: observe")
+            observer.host_rests("pos-win-07")
             observer.note("a limit was exceeded")
         screen.wait_for("a limit was exceeded")
         # The last thing that was done to the cursor is to show it.
