@@ -1,0 +1,265 @@
+"""Deadlines hold whatever the other side does, and nothing is left behind."""
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import paramiko
+import pytest
+
+from fwfix.errors import ConnectError, FwfixError, LostError, ScriptCutError, UnreachableError
+from fwfix.lab.linux import HostSpec, Lab
+from fwfix.model.host import Host, HostKeyPolicy, Platform, SshSettings
+
+if TYPE_CHECKING:
+    from conftest import Rig
+
+MakeLab = Callable[[Sequence[HostSpec]], Lab]
+Behave = Callable[[socket.socket, int], None]
+
+
+class FakeServer:
+    """Listens on loopback and treats every connection, by its number, as told."""
+
+    def __init__(self, behave: Behave) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._behave = behave
+        self._connections: list[socket.socket] = []
+        self._thread = threading.Thread(target=self._serve)
+        self.port: int = self._listener.getsockname()[1]
+        self.count = 0
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self._listener.close()
+        for connection in self._connections:
+            connection.close()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            self._connections.append(connection)
+            self.count += 1
+            with contextlib.suppress(OSError):
+                self._behave(connection, self.count)
+
+
+def local(rig: "Rig", port: int, **ssh: object) -> Host:
+    settings = {"user": "ops", "port": port, "known_hosts": rig.directory / "known", **ssh}
+    return Host(
+        name="fake",
+        address="127.0.0.1",
+        platform=Platform.LINUX,
+        ssh=SshSettings(**settings),  # type: ignore[arg-type]
+    )
+
+
+def says_nothing(_connection: socket.socket, _number: int) -> None:
+    """Accept and never speak."""
+
+
+def says_banner_only(connection: socket.socket, _number: int) -> None:
+    connection.sendall(b"SSH-2.0-Fake\r\n")
+
+
+def hangs_up(connection: socket.socket, _number: int) -> None:
+    connection.close()
+
+
+def drips(connection: socket.socket, _number: int) -> None:
+    def drip() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection.sendall(b"x\r\n")
+                time.sleep(0.05)
+
+    threading.Thread(target=drip, daemon=True).start()
+
+
+def is_no_ssh(connection: socket.socket, _number: int) -> None:
+    connection.sendall(b"HTTP/1.0 400 Bad Request\r\n\r\n" * 200)
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("behave", "message"),
+    [
+        (says_nothing, "does not say in time that it speaks SSH"),
+        (drips, "does not say in time that it speaks SSH"),
+        (says_banner_only, "did not finish the SSH handshake in time"),
+        (hangs_up, "hangs up before it says"),
+        (is_no_ssh, "127.0.0.1"),
+    ],
+    ids=lambda item: getattr(item, "__name__", ""),
+)
+def test_a_server_that_misbehaves_ends_at_the_deadline(rig: "Rig", behave: Behave, message: str) -> None:
+    with FakeServer(behave) as server:
+        host = local(rig, server.port)
+        connector = rig.connector(host)
+        started = time.monotonic()
+        with pytest.raises(ConnectError, match=message) as caught:
+            connector.open(host, deadline=rig.soon(0.6))
+        assert time.monotonic() - started < 1.5
+        assert caught.value.next
+        connector.close()
+
+
+def test_nobody_listening_is_known_at_once(rig: "Rig") -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    started = time.monotonic()
+    with pytest.raises(UnreachableError, match="refused the connection"):
+        rig.open(local(rig, port))
+    assert time.monotonic() - started < 2
+
+
+def test_a_name_that_does_not_exist_says_so(rig: "Rig") -> None:
+    host = Host(name="x", address="does-not-exist.invalid", platform=Platform.LINUX)
+    with pytest.raises(UnreachableError, match=r"does not resolve|did not answer in time"):
+        rig.open(host, seconds=5)
+
+
+class _AnyServer(paramiko.ServerInterface):
+    """Lets everybody in and then does as told."""
+
+    def __init__(self, *, executes: bool) -> None:
+        self._executes = executes
+
+    def check_auth_none(self, _username: str) -> int:
+        return paramiko.AUTH_SUCCESSFUL
+
+    def get_allowed_auths(self, _username: str) -> str:
+        return "none"
+
+    def check_channel_request(self, _kind: str, _number: int) -> int:
+        return paramiko.OPEN_SUCCEEDED
+
+    def check_channel_exec_request(self, _channel: paramiko.Channel, _command: bytes) -> bool:
+        return self._executes
+
+
+@contextlib.contextmanager
+def paramiko_server(*, executes: bool, drop_first: int = 0) -> Iterator[FakeServer]:
+    key = paramiko.RSAKey.generate(2048)
+    transports: list[paramiko.Transport] = []
+
+    def behave(connection: socket.socket, number: int) -> None:
+        if number <= drop_first:
+            connection.close()
+            return
+        transport = paramiko.Transport(connection)
+        transport.add_server_key(key)
+        transports.append(transport)
+        with contextlib.suppress(paramiko.SSHException, EOFError):
+            transport.start_server(server=_AnyServer(executes=executes), event=threading.Event())
+
+    with FakeServer(behave) as server:
+        try:
+            yield server
+        finally:
+            for transport in transports:
+                transport.close()
+                transport.join(5)
+
+
+def test_a_dropped_connection_is_tried_again_within_the_deadline(rig: "Rig") -> None:
+    with paramiko_server(executes=True, drop_first=3) as server:
+        host = local(rig, server.port, host_key=HostKeyPolicy.ACCEPT_NEW)
+        executor = rig.open(host)
+        assert server.count == 4
+        executor.close()
+
+
+def test_a_server_that_takes_the_command_and_nothing_more_ends_at_the_deadline(rig: "Rig") -> None:
+    with paramiko_server(executes=True) as server:
+        executor = rig.open(local(rig, server.port, host_key=HostKeyPolicy.ACCEPT_NEW))
+        started = time.monotonic()
+        with pytest.raises(LostError):
+            executor.run(rig.script("echo"), deadline=rig.soon(0.5))
+        assert time.monotonic() - started < 1.5
+        executor.close()
+
+
+def test_a_script_that_cannot_be_sent_whole_is_known_not_to_have_run(rig: "Rig") -> None:
+    with paramiko_server(executes=True) as server:
+        executor = rig.open(local(rig, server.port, host_key=HostKeyPolicy.ACCEPT_NEW))
+        started = time.monotonic()
+        with pytest.raises(ScriptCutError):  # nobody reads, so the window is full after 2 MB
+            executor.run(rig.script("#" * 6_000_000), deadline=rig.soon(1))
+        assert time.monotonic() - started < 2.5
+        executor.close()
+
+
+def test_a_server_that_refuses_commands_says_so(rig: "Rig") -> None:
+    with paramiko_server(executes=False) as server:
+        executor = rig.open(local(rig, server.port, host_key=HostKeyPolicy.ACCEPT_NEW))
+        with pytest.raises(FwfixError, match="does not let ops run commands"):
+            executor.run(rig.script("echo"), deadline=rig.soon(5))
+        executor.close()
+
+
+@pytest.mark.lab
+def test_a_host_that_freezes_holds_nobody_beyond_the_deadline(make_lab: MakeLab, rig: "Rig") -> None:
+    lab_host = make_lab([HostSpec(name="frozen")])["frozen"]
+    host = rig.host(lab_host)
+    connector = rig.connector(host)
+    executor = connector.open(host, deadline=rig.soon())
+    executor.run(rig.script("echo"), deadline=rig.soon())
+    lab_host.freeze()
+    started = time.monotonic()
+    with pytest.raises((LostError, ConnectError, ScriptCutError)):
+        executor.run(rig.script("echo " + "x" * 3_000_000), deadline=rig.soon(0.7))
+    with pytest.raises(UnreachableError):
+        connector.open(host, deadline=rig.soon(0.7))
+    executor.close()
+    connector.close()
+    assert time.monotonic() - started < 4
+    lab_host.thaw()
+
+
+@pytest.mark.lab
+def test_a_network_that_is_cut_holds_nobody_beyond_the_deadline(make_lab: MakeLab, rig: "Rig") -> None:
+    lab = make_lab([HostSpec(name="jump"), HostSpec(name="end")])
+    jump, end = rig.host(lab["jump"]), rig.host(lab["end"], jump="jump")
+    connector = rig.connector(jump, end)
+    executor = connector.open(end, deadline=rig.soon())
+    lab["jump"].cut()
+    started = time.monotonic()
+    with pytest.raises((LostError, ConnectError, ScriptCutError)):
+        executor.run(rig.script("echo " + "x" * 3_000_000), deadline=rig.soon(0.7))
+    with pytest.raises(ConnectError):
+        connector.open(end, deadline=rig.soon(0.7))
+    executor.close()
+    connector.close()
+    assert time.monotonic() - started < 9
+    lab["jump"].restore()
+
+
+@pytest.mark.lab
+def test_an_address_that_answers_nothing_is_unreachable_at_the_deadline(
+    make_lab: MakeLab, rig: "Rig"
+) -> None:
+    lab = make_lab([HostSpec(name="dead", dead=True), HostSpec(name="hang", hang=True)])
+    for name in ("dead", "hang"):
+        host = Host(
+            name=name,
+            address=lab[name].address,
+            platform=Platform.LINUX,
+            ssh=SshSettings(known_hosts=Path("/dev/null")),
+        )
+        started = time.monotonic()
+        with pytest.raises(UnreachableError):
+            rig.open(host, seconds=0.6)
+        assert time.monotonic() - started < 1.5
