@@ -71,7 +71,9 @@ def test_a_chain_that_somebody_else_uses_is_emptied_and_kept(one: "OnHost") -> N
     assert "fwfix:" not in rules
 
 
-@pytest.mark.parametrize("flush", ["nft flush ruleset", "iptables -F; iptables -X; ip6tables -F; ip6tables -X"])
+@pytest.mark.parametrize(
+    "flush", ["nft flush ruleset", "iptables -F; iptables -X; ip6tables -F; ip6tables -X"]
+)
 def test_rules_that_are_gone_already_are_success(one: "OnHost", flush: str) -> None:
     one.install(one.scripts())
     one.sh(flush)
@@ -120,7 +122,9 @@ def test_the_lock_of_xtables_is_waited_for(make_host: "MakeHost") -> None:
 def test_a_cloned_record_is_refused(one: "OnHost") -> None:
     one.install(one.scripts())
     rules = one.rules()
-    one.sh("echo 0123456789abcdef0123456789abcdef >/etc/machine-id.new; mv /etc/machine-id.new /etc/machine-id")
+    one.sh(
+        "echo 0123456789abcdef0123456789abcdef >/etc/machine-id.new; mv /etc/machine-id.new /etc/machine-id"
+    )
     assert one.rollback()["code"] == "foreign-record"
     assert one.code(f"sh {RUN}/rollback.sh")[0] == 3
     assert one.rules() == rules
@@ -168,7 +172,10 @@ def test_published_ports_are_blocked_behind_docker_user(one: "OnHost") -> None:
     scripts = one.scripts(FIRST, one.protect(), published=(published,))
     one.install(scripts)
     rules = one.rules()
-    assert f'-A DOCKER-USER -m comment --comment "fwfix:{FIRST}:jump" -j {CHAIN}D\n-A DOCKER-USER -j RETURN' in rules
+    assert (
+        f'-A DOCKER-USER -m comment --comment "fwfix:{FIRST}:jump" -j {CHAIN}D\n-A DOCKER-USER -j RETURN'
+        in rules
+    )
     blocking = [line for line in rules.splitlines() if line.startswith(f"-A {CHAIN}D") and "-j DROP" in line]
     assert len(blocking) == 1
     assert "--ctstate DNAT --ctorigdstport 9100 --ctdir ORIGINAL" in blocking[0]
