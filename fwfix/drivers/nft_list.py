@@ -19,7 +19,8 @@ _COMMENT = re.compile(r'comment "([^"]*)"')
 _DPORT = re.compile(r"(tcp|udp|th) dport (!= )?(\{[^}]*\}|\S+)")
 _L4 = re.compile(r"(?:meta l4proto|ip protocol|ip6 nexthdr) (!= )?(\{[^}]*\}|\S+)")
 _DADDR = re.compile(r"(?:ip|ip6) daddr (\S+)")
-_TRANSLATION = re.compile(r"\b(?:dnat(?: ip6?)? to|(redirect)(?: to)?)\s*(.*)$")
+_TRANSLATION = re.compile(r"\b(?:dnat(?: (ip6?))? to|redirect(?: to)?)\s*(.*)$")
+_FAMILY_WORDS = {Family.IPV4: "ip", Family.IPV6: "ip6"}
 _CALL = re.compile(r"\b(?:jump|goto) (\S+)")
 _DEEPEST = 16
 
@@ -156,7 +157,7 @@ def _followed(table: NftTable, chain: NftChain, packet: Packet, depth: int) -> I
         if called and called.group(1) in table.chains:
             yield from _followed(table, table.chains[called.group(1)], packet, depth + 1)
         found = _TRANSLATION.search(_COMMENT.sub("", rule.text))
-        if found:
+        if found and found.group(1) in {None, _FAMILY_WORDS[packet.family]}:
             yield rule, found.group(2).strip().removeprefix(":")
 
 
