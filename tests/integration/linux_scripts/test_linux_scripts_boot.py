@@ -123,7 +123,8 @@ def test_under_systemd_the_unit_is_enabled_and_goes_with_the_last_run(one: "OnHo
     # systemctl enable and disable work on files alone; the rest needs a running systemd.
     one.replace_tool(
         "/usr/bin/systemctl",
-        'echo "$@" >>/tmp/asked; case $1 in enable | disable) SYSTEMD_OFFLINE=1 exec /usr/bin/systemctl.real "$@" ;; esac',
+        'echo "$@" >>/tmp/asked; export SYSTEMD_OFFLINE=1; '
+        'case $1 in enable | disable) exec /usr/bin/systemctl.real "$@" ;; esac',
     )
     one.install(one.scripts(FIRST))
     unit = one.sh("cat /etc/systemd/system/fwfix.service")
