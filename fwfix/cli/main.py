@@ -11,6 +11,7 @@ import typer
 from fwfix import __version__
 from fwfix.cli import inventory, plan, runs
 from fwfix.cli.apply import apply
+from fwfix.cli.doctor import doctor
 from fwfix.cli.options import Program
 from fwfix.cli.recover import recover
 from fwfix.cli.rollback import rollback
@@ -38,6 +39,7 @@ app.command()(apply)
 app.command()(rollback)
 app.command()(verify)
 app.command()(status)
+app.command()(doctor)
 app.add_typer(runs.app)
 app.add_typer(inventory.app)
 runs.app.command()(recover)
