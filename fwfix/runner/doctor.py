@@ -66,9 +66,7 @@ def _network(host: Host, context: RunContext) -> Iterator[Check]:
     """Look the address up and knock at the port; nothing is sent."""
     port = _port(host)
     try:
-        addresses = {
-            str(info[4][0]) for info in socket.getaddrinfo(host.address, port, type=socket.SOCK_STREAM)
-        }
+        answers = socket.getaddrinfo(host.address, port, type=socket.SOCK_STREAM)
     except OSError as error:
         said = error.strerror or str(error)
         yield Check(
