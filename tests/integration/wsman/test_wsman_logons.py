@@ -129,6 +129,14 @@ def test_a_client_certificate_maps_to_its_account_and_to_no_other(
             cert_key_pem=str(who.key),
         )
 
+    with pytest.raises(InvalidCredentialsError):
+        connect(
+            serve(tls=tls, accounts=[account])[1],
+            transport="certificate",
+            ca_trust_path=str(identity.certificate),
+            cert_pem=str(mine.certificate),
+            cert_key_pem=str(mine.key),
+        ).open_shell()
     assert shown(mine).run("whoami")[0] == b"twin\\cert-user\r\n"
     with pytest.raises(InvalidCredentialsError):
         shown(stranger).open_shell()

@@ -4,6 +4,8 @@ import base64
 from typing import TYPE_CHECKING
 
 import pytest
+import spnego
+from spnego._ntlm_raw.messages import AvId, Challenge
 
 from fwfix.lab.windows.wsman.sealing import CONTENT_TYPE, seal, unseal
 
@@ -51,7 +53,7 @@ def test_a_message_that_was_not_sealed_for_now_and_here_closes_the_connection(
             "empty": b"--Encrypted Boundary--\r\n",
         }.get(damage, body)
     answer = mine.client.post(body, Authorization="", Content_Type=CONTENT_TYPE)
-    assert (answer.status, answer.content) == (400, b"")
+    assert (answer.status, answer.content, answer.getheader("Connection")) == (400, b"", "close")
     assert other.send(seal(mine.client.identify, other)).status == (400 if damage == "other key" else 200)
 
 
@@ -117,3 +119,24 @@ def test_the_last_token_of_another_connection_proves_nothing(start: "Start", new
     assert second.token(stolen).status == 401
     assert first.token(stolen).status == 200
     assert first.token(stolen).status == 401
+
+
+@pytest.mark.parametrize(("password", "status"), [("pw", 200), ("wrong", 401)])
+def test_a_client_too_old_to_sign_the_exchange_still_needs_the_password(
+    start: "Start", new_sealed: "NewSealed", password: str, status: int
+) -> None:
+    old = new_sealed(start())
+    old.context = spnego.client("me", password, protocol="ntlm", options=spnego.NegotiateOptions.use_ntlm)
+    offered = old.token(old.context.step() or b"").getheader("WWW-Authenticate", "").partition(" ")[2]
+    challenge = Challenge.unpack(base64.b64decode(offered))
+    assert challenge.target_info is not None
+    # Without the time of the server, a client leaves the signature of the exchange out.
+    del challenge.target_info[AvId.timestamp]
+    stripped = Challenge(
+        challenge.flags,
+        challenge.server_challenge,
+        target_name=challenge.target_name,
+        target_info=challenge.target_info,
+        version=challenge.version,
+    )
+    assert old.token(old.context.step(stripped.pack()) or b"").status == status

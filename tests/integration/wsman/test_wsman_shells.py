@@ -62,12 +62,15 @@ def test_output_larger_than_an_envelope_comes_in_portions_and_whole(
     assert connect(endpoint).run("flood") == (b"x" * 3_000_000, b"", 7)
 
 
-def test_several_commands_run_side_by_side_in_one_shell(serve: "Serve", connect: "Connect") -> None:
+def test_several_commands_run_side_by_side_in_one_shell(
+    serve: "Serve", connect: "Connect", wait_for: "WaitFor"
+) -> None:
     server, endpoint = serve()
     protocol = connect(endpoint)
     shell = protocol.open_shell(env_vars={"GREETING": "hi & echo there"}, codepage=65001)
     waiting = protocol.run_command(shell, "length")
-    assert set(server.shells.open[0].processes.running.values()) == {"cmd.exe", "length.exe"}
+    processes = server.shells.open[0].processes
+    wait_for(lambda: sorted(processes.running.values()) == ["cmd.exe", "length.exe"])
     quick = protocol.run_command(shell, "echo", ["%GREETING%"])
     assert protocol.get_command_output(shell, quick)[0] == b"hi \r\nthere\r\n"
     protocol.send_command_input(shell, waiting, b"123", end=True)
