@@ -40,6 +40,8 @@ class LinuxDriver:
         self._renderer = renderer
         self._observe = observe_script(renderer)
         self._rollback = rollback_script(renderer)
+        # Hosts that need the same get the same scripts; a fleet has few kinds of hosts.
+        self._rendered: dict[LinuxContext, Mapping[str, Script]] = {}
 
     def observe(self, services: Sequence[Service]) -> Invocation:
         """Return the read-only script that looks at a host."""
@@ -80,14 +82,14 @@ class LinuxDriver:
             fingerprint=linux_fingerprint(seen),
             changes=changes,
             hazards=find_linux_hazards(seen),
-            scripts=MappingProxyType(scripts),
+            scripts=MappingProxyType(dict(scripts)),
             probe_addresses=_probe_addresses(desired.host, observation),
             protected=protected_by(facts, standing.run_id) if standing else frozenset(),
         )
 
     def _scripts(
         self, desired: Desired, seen: LinuxCircumstances, standing: RunRecord | None
-    ) -> tuple[dict[str, Script], tuple[str, ...]]:
+    ) -> tuple[Mapping[str, Script], tuple[str, ...]]:
         """Return the scripts of the run in force where it is all that is wanted, else those of this run."""
         if standing is None:
             return self._render(desired.run_id, seen), ("no run of fwfix is in force on this host",)
@@ -95,7 +97,7 @@ class LinuxDriver:
         problems = _problems(seen, standing, there)
         return (there if not problems else self._render(desired.run_id, seen)), problems
 
-    def _render(self, run_id: str, seen: LinuxCircumstances) -> dict[str, Script]:
+    def _render(self, run_id: str, seen: LinuxCircumstances) -> Mapping[str, Script]:
         facts, backend = seen.facts, seen.backend
         iptables = backend is Backend.IPTABLES
         context = LinuxContext(
@@ -109,7 +111,9 @@ class LinuxDriver:
             fwfix_version=__version__,
             desired=desired_digest(seen.protections, seen.published),
         )
-        return dict(linux_scripts(self._renderer, context))
+        if context not in self._rendered:
+            self._rendered[context] = linux_scripts(self._renderer, context)
+        return self._rendered[context]
 
     def arm(self, plan: HostPlan, *, seconds: int, stamp: Stamp) -> Invocation:
         """Return the script that gives the host its rollback and its timer."""
