@@ -33,7 +33,12 @@ class History:
 
     def unfinished(self) -> tuple[RunEntry, ...]:
         """Return the runs whose controller is gone before their end, newest first."""
-        return tuple(run for run in self.runs() if run.state is RunState.UNFINISHED)
+        states = self._states()
+        # Every command asks this, so that it must not read all runs there ever were.
+        left = [run_id for run_id, held in states.held.items() if not held]
+        with self._read() as connection:
+            found = [reading.read_headers(connection, states, run_id=run_id) for run_id in left]
+        return tuple(run for runs in found for run in runs if run.state is RunState.UNFINISHED)
 
     def header(self, run_id: str) -> RunEntry:
         """Return one run without its hosts.

@@ -202,3 +202,24 @@ def test_a_journal_behind_a_link_is_refused(tmp_path: Path) -> None:
         Journal.open(tmp_path)
 
     assert (tmp_path / "elsewhere").read_bytes() == b""
+
+
+def test_many_processes_may_make_the_same_journal_at_the_same_moment(tmp_path: Path) -> None:
+    code = (
+        "import pathlib, sys, fwfix.journal; sys.stdin.read();"
+        "fwfix.journal.Journal.open(pathlib.Path(sys.argv[1])).close()"
+    )
+    arguments = [sys.executable, "-c", code, str(tmp_path / "new")]
+    together = [
+        subprocess.Popen(arguments, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(6)
+    ]
+    for process in together:
+        assert process.stdin is not None
+        process.stdin.close()
+        process.stdin = None
+    said = [process.communicate()[1] for process in together]
+
+    assert [process.returncode for process in together] == [0] * 6, said
+    with Journal.open(tmp_path / "new") as journal:
+        assert journal.runs() == ()
