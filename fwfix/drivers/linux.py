@@ -12,7 +12,7 @@ from fwfix.drivers.linux_assumed import assumed_observation
 from fwfix.drivers.linux_diff import changes_between
 from fwfix.drivers.linux_facts import LinuxFacts, facts_of
 from fwfix.drivers.linux_fingerprint import linux_fingerprint
-from fwfix.drivers.linux_hazards import LinuxCircumstances, container_bypass, find_linux_hazards
+from fwfix.drivers.linux_hazards import LinuxCircumstances, find_linux_hazards, passing_by
 from fwfix.drivers.linux_observation import read_linux_observation
 from fwfix.drivers.plain_words import NONE, to_plain_word
 from fwfix.drivers.published import published_ports
@@ -61,23 +61,15 @@ class LinuxDriver:
         observation, facts = desired.observation, facts_of(desired.observation)
         services = [protection.service for protection in desired.protections]
         backend = choose_backend(facts, services)
-        published = published_ports(facts, backend, services)
-        seen = LinuxCircumstances(
-            observation=observation,
-            facts=facts,
-            backend=backend,
-            protections=desired.protections,
-            published=published,
-        )
+        seen = _circumstances(observation, backend, desired.protections)
         standing = in_force(observation.records)
         scripts, problems = self._scripts(desired, seen, standing)
         in_place = standing is not None and not problems
         changes = () if in_place else changes_between(facts, scripts, supersedes=standing)
-        bypasses = tuple(container_bypass(seen))  # our rules may stand as wanted, and a container beside them
         return Draft(
             backend=backend,
             in_place=in_place,
-            problems=(*problems, *bypasses),
+            problems=(*problems, *passing_by(seen)),
             supersedes=standing.run_id if standing and not in_place else "",
             fingerprint=linux_fingerprint(seen),
             changes=changes,
@@ -147,11 +139,30 @@ class LinuxDriver:
 
     def judge(self, plan: HostPlan, run_id: str, observation: Observation) -> Judgement:
         """Compare the rules of a run on a host with what the plan wants there, and read their counters."""
-        facts = facts_of(observation)
-        wanted = wanted_of(plan.scripts, run_id)
+        facts, wanted = facts_of(observation), wanted_of(plan.scripts, run_id)
+        seen = _circumstances(observation, wanted.backend, plan.protections)
+        accepted = frozenset(hazard.code for hazard in plan.hazards)
         return Judgement(
-            problems=differences(facts, wanted, plan.protections), counters=counters(facts, run_id)
+            problems=(
+                *differences(facts, wanted, plan.protections),
+                *passing_by(seen, but=accepted),
+            ),
+            counters=counters(facts, run_id),
         )
+
+
+def _circumstances(
+    observation: Observation, backend: Backend, protections: tuple[Protection, ...]
+) -> LinuxCircumstances:
+    facts = facts_of(observation)
+    services = [protection.service for protection in protections]
+    return LinuxCircumstances(
+        observation=observation,
+        facts=facts,
+        backend=backend,
+        protections=protections,
+        published=published_ports(facts, backend, services),
+    )
 
 
 def wanted_of(scripts: Mapping[str, Script], run_id: str) -> Wanted:

@@ -59,6 +59,13 @@ def find_linux_hazards(seen: LinuxCircumstances) -> tuple[Hazard, ...]:
     )
 
 
+def passing_by(seen: LinuxCircumstances, *, but: frozenset[str] = frozenset()) -> Iterator[str]:
+    """Say what goes past our rules although they stand as wanted; `but` are codes that were accepted."""
+    for code in ("container-bypass", "rule-shadowed"):
+        if code not in but:
+            yield from HAZARDS[code](seen)
+
+
 def container_bypass(seen: LinuxCircumstances) -> Iterator[str]:
     """B10: a published port never reaches INPUT; without a hook of ours it stays open."""
     scope = {(p.service.protocol, port) for p in seen.protections for port in p.service.ports}

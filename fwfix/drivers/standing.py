@@ -14,7 +14,6 @@ from fwfix.drivers.nft_spelling import nft_priority, nft_spelling, read_match
 from fwfix.model.policy import Address, Family, Protection, Protocol
 
 CHAIN_PREFIX = "FWFIX-"
-_HOOKS = {"INPUT": "INPUT", "DOCKER-USER": "FORWARD"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,17 +95,18 @@ def _jump_differences(
     if wanted not in {canonical(rule) for rule in live.rules("filter", jump.chain)}:
         yield f"the jump from {jump.chain} to {jump.target} is missing in {family.label}"
         return
-    hook = _HOOKS.get(jump.chain, jump.chain)
+    if jump.chain != "INPUT":
+        return
     leaks: list[Rule] = []
-    for packet in _packets(family, protections, hook):
-        met = walk(live, "filter", hook, packet=packet, ours=lambda rule: canonical(rule) == wanted)
+    for packet in _packets(family, protections):
+        met = walk(live, "filter", "INPUT", packet=packet, ours=lambda rule: canonical(rule) == wanted)
         leaks.extend(met.leaks)
     for rule in dict.fromkeys(leaks):
         yield f"in front of ours stands an {family.label} rule that could let such packets in: {rule.text}"
 
 
-def _packets(family: Family, protections: Sequence[Protection], hook: str) -> Iterator[Packet]:
-    """Yield the packets that our rules are there for; after a translation their port may be any."""
+def _packets(family: Family, protections: Sequence[Protection]) -> Iterator[Packet]:
+    """Yield the packets that our rules are there for."""
     for protection in protections:
         for port in protection.service.ports:
             yield Packet(
@@ -114,7 +114,6 @@ def _packets(family: Family, protections: Sequence[Protection], hook: str) -> It
                 protocol=protection.service.protocol,
                 port=port,
                 allowed=protection.allowed_in(family),
-                translated=hook != "INPUT",
             )
 
 

@@ -47,7 +47,7 @@ def _verify(
     until = time.monotonic() + PROBE_SECONDS
     readings = probe_now(lookout.targets(plan), until=until) + lookout.readings(plan, until=until)
     probes = _expected(plan, readings, lookout)
-    problems = list(draft.problems) if not draft.in_place else []
+    problems = list(draft.problems)  # also where our rules stand and something goes past them
     problems += [
         f"{each.port}/{each.protocol} at {each.address} is open from {each.vantage}"
         for probe in probes

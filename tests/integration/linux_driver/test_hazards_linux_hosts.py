@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.lab
 
+FIRST = "20261121T220003Z-4f2a"
 DNAT = "iptables -t nat -A PREROUTING -p tcp --dport 9100 -j DNAT --to-destination 172.30.0.2:80"
 
 
@@ -80,6 +81,17 @@ def test_an_accept_before_docker_user_stops_the_host(driven: "Driven") -> None:
     driven.sh(f"iptables -N DOCKER-USER; iptables -I FORWARD -j DOCKER-USER; {DNAT}")
     driven.sh("iptables -I FORWARD -o docker0 -j ACCEPT")
     assert "rule-shadowed" in driven.codes()
+    host = driven.put_in_force(driven.plan())
+    assert driven.driver.judge(host, FIRST, driven.look()).problems == ()  # it was accepted
+    draft = driven.draft()
+    assert draft.in_place
+    assert any("-o docker0" in problem for problem in draft.problems)
+
+
+def test_a_port_that_is_published_while_a_run_is_under_way_is_no_success(driven: "Driven") -> None:
+    host = driven.put_in_force(driven.plan())
+    driven.sh(DNAT)
+    assert any("172.30.0.2:80" in each for each in driven.driver.judge(host, FIRST, driven.look()).problems)
 
 
 def test_another_published_port_that_leads_to_a_print_port_stops_the_host(driven: "Driven") -> None:
