@@ -47,6 +47,8 @@ from fwfix.verification import (
 BASELINE_SECONDS = 3.0
 # A blocked probe needs no longer than this for its first packet to be counted on the host.
 FIRST_PACKET_SECONDS = 0.15
+# A vantage is first given this long: enough where a counter of ours says that its packets came.
+GLANCE_SECONDS = 1.0
 _ASK_PAUSES = (0.5, 1.0, 2.0, 5.0)
 # These announce themselves, with the script that they send.
 _SENDING = frozenset({Step.ARM, Step.APPLY, Step.CONFIRM, Step.REVERT})
@@ -226,19 +228,21 @@ class HostRun:
 
     def _settle(self, probing: Probing, executor: Executor, state: State) -> Verdict:
         """Look at counters until every probe has raised one or has ended, whichever comes first."""
-        elsewhere: tuple[Reading, ...] = ()
+        latest = self._latest(state)
+        elsewhere = self._lookout.readings(self._plan, until=min(latest, time.monotonic() + GLANCE_SECONDS))
         while True:
-            if not elsewhere:
-                elsewhere = self._lookout.readings(self._plan, until=self._latest(state))
-            done = probing.wait(until=time.monotonic())
+            probing.wait(until=time.monotonic())
             observation = self._look(executor)
             verdict = judge_evidence(
                 self._evidence(observation, probing.readings() + elsewhere),
                 accept_unproven=self._options.accept_unproven,
             )
-            if done or verdict.settled or time.monotonic() >= self._latest(state):
+            if verdict.settled or time.monotonic() >= latest:
                 return verdict
-            probing.wait(until=min(self._latest(state), time.monotonic() + BASELINE_SECONDS * 2))
+            until = min(latest, time.monotonic() + BASELINE_SECONDS)
+            if not all(reading.settled for reading in elsewhere):
+                elsewhere = self._lookout.readings(self._plan, until=until)
+            probing.wait(until=until)
 
     def _evidence(self, observation: Observation, after: Sequence[Reading]) -> Evidence:
         assert self._observation is not None

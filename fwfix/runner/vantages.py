@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from ipaddress import ip_address
 from typing import Protocol
 
@@ -10,12 +11,15 @@ from fwfix.drivers.connect import connect_invocation, read_readings
 from fwfix.errors import HostError
 from fwfix.executors.base import Executor
 from fwfix.model.host import Host
-from fwfix.model.outcome import Reading, Target
+from fwfix.model.outcome import ProbeResult, Reading, Target
 from fwfix.model.plan import HostPlan
 from fwfix.model.policy import Address, Family
-from fwfix.probes import source_address
+from fwfix.probes import ATTEMPT_SECONDS, source_address
 from fwfix.rendering.environment import Renderer
 from fwfix.verification import CONTROLLER, Vantage, targets_for
+
+# sshd allows ten sessions on one connection (MaxSessions); hosts of a wave share one to each vantage.
+AT_ONCE = 8
 
 
 class Opener(Protocol):
@@ -28,13 +32,30 @@ class Opener(Protocol):
 class Lookout:
     """Knows the vantages of a run; keeps one connection to each and shares it between hosts."""
 
-    def __init__(self, opener: Opener, hosts: Sequence[Host], renderer: Renderer) -> None:
+    def __init__(
+        self,
+        opener: Opener,
+        hosts: Sequence[Host],
+        renderer: Renderer,
+        *,
+        jumps: Mapping[str, Host] | None = None,
+    ) -> None:
+        """Prepare; nobody is contacted.
+
+        Args:
+            opener: opens connections.
+            hosts: those marked `vantage: true`; they test every host.
+            renderer: for the connect script.
+            jumps: hosts of the inventory by name; one through which a host is reached tests that host.
+        """
         self._opener = opener
-        self._hosts = {host.name: host for host in hosts}
+        self._everywhere = tuple(host.name for host in hosts)
+        self._hosts = {**(jumps or {}), **{host.name: host for host in hosts}}
         self._renderer = renderer
         self._executors: dict[str, Executor] = {}
         self._silent: set[str] = set()
-        self._locks = {host.name: threading.Lock() for host in hosts}
+        self._opening = {host.name: threading.Lock() for host in hosts}
+        self._turns = {host.name: threading.BoundedSemaphore(AT_ONCE) for host in hosts}
         self._sources: dict[tuple[str, str], Mapping[Family, Address]] = {}
 
     def targets(self, plan: HostPlan) -> tuple[Target, ...]:
@@ -51,12 +72,21 @@ class Lookout:
         return (Vantage(name=CONTROLLER, sources=controller_sources(plan)), *others)
 
     def readings(self, plan: HostPlan, *, until: float) -> tuple[Reading, ...]:
-        """Test a host's ports from every other vantage that answers."""
+        """Test a host's ports from every other vantage that answers.
+
+        Silence that was waited for shorter than an attempt should last is not settled (C7).
+        """
         found: list[Reading] = []
-        for name in self._hosts:
-            if name != plan.host.name and name not in self._silent:
+        for name in self._names_for(plan):
+            if name not in self._silent:
                 found.extend(self._from(name, plan, until))
         return tuple(found)
+
+    def _names_for(self, plan: HostPlan) -> tuple[str, ...]:
+        """Return who can test a host: every lent vantage, and the jump host in front of it."""
+        jump = plan.host.ssh.jump or plan.host.winrm.jump
+        names = dict.fromkeys((*self._everywhere, *((jump,) if jump in self._hosts else ())))
+        return tuple(name for name in names if name is not None and name != plan.host.name)
 
     def close(self) -> None:
         """Close the connections to the vantages."""
@@ -66,20 +96,28 @@ class Lookout:
 
     def _from(self, name: str, plan: HostPlan, until: float) -> tuple[Reading, ...]:
         targets = targets_for(plan.protections, plan.probe_addresses, name)
-        seconds = max(1, round(until - time.monotonic()))
-        invocation = connect_invocation(self._renderer, targets, seconds=seconds)
-        with self._locks[name]:
+        with self._turns[name]:
+            seconds = max(1, round(until - time.monotonic()))
+            invocation = connect_invocation(self._renderer, targets, seconds=seconds)
             try:
-                executor = self._executors.get(name) or self._opener.open(self._hosts[name])
-                self._executors[name] = executor
-                result = executor.run(invocation, deadline=time.monotonic() + seconds + 10)
+                result = self._executor(name).run(invocation, deadline=time.monotonic() + seconds + 10)
+                readings, sources = read_readings(result, targets)
             except HostError:
                 # A vantage that cannot be asked proves nothing and forbids nothing; it is not asked again.
                 self._silent.add(name)
                 return ()
-        readings, sources = read_readings(result, targets)
         self._sources[plan.host.name, name] = sources
-        return readings
+        return tuple(replace(each, settled=_is_settled(each, seconds)) for each in readings)
+
+    def _executor(self, name: str) -> Executor:
+        with self._opening[name]:
+            if name not in self._executors:
+                self._executors[name] = self._opener.open(self._hosts[name])
+            return self._executors[name]
+
+
+def _is_settled(reading: Reading, seconds: int) -> bool:
+    return reading.result is not ProbeResult.FILTERED or seconds >= ATTEMPT_SECONDS
 
 
 def controller_sources(plan: HostPlan) -> Mapping[Family, Address]:
