@@ -133,13 +133,17 @@ def running(
         stamp=Stamp(operator=operator(), controller=controller(), ticket=ticket),
         connect_timeout=connect_timeout,
     )
-    lookout = Lookout(context, vantages, renderer)
+    lookout = Lookout(context, vantages, renderer, jumps=_linux(hosts))
     try:
         with interruptible(context.brake, context.pending_lines):
             yield context, lookout
     finally:
         lookout.close()
         connector.close()
+
+
+def _linux(hosts: Mapping[str, Host]) -> Mapping[str, Host]:
+    return {name: host for name, host in hosts.items() if host.platform is Platform.LINUX}
 
 
 def duration(text: str, option: str) -> timedelta:

@@ -54,8 +54,8 @@ class Lookout:
         self._renderer = renderer
         self._executors: dict[str, Executor] = {}
         self._silent: set[str] = set()
-        self._opening = {host.name: threading.Lock() for host in hosts}
-        self._turns = {host.name: threading.BoundedSemaphore(AT_ONCE) for host in hosts}
+        self._opening = {name: threading.Lock() for name in self._hosts}
+        self._turns = {name: threading.BoundedSemaphore(AT_ONCE) for name in self._hosts}
         self._sources: dict[tuple[str, str], Mapping[Family, Address]] = {}
 
     def targets(self, plan: HostPlan) -> tuple[Target, ...]:
