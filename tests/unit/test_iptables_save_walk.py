@@ -43,6 +43,8 @@ def leaks(*rules: str, policy: str = "DROP", hook: str = "INPUT", packet: Packet
         "-A INPUT -i eth0 -j ACCEPT",
         "-A INPUT -m conntrack --ctstate NEW -j ACCEPT",
         "-A INPUT -m conntrack ! --ctstate INVALID -j ACCEPT",
+        "-A INPUT -m conntrack ! --ctstate ESTABLISHED -j ACCEPT",
+        "-A INPUT -m conntrack --ctstate ESTABLISHED,UNTRACKED -j ACCEPT",
         "-A INPUT -m set --match-set friends src -j ACCEPT",
         "-A INPUT -m mark --mark 0x1 -j ACCEPT",
         "-A INPUT -j NFQUEUE --queue-num 1",
