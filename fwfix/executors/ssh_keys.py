@@ -4,6 +4,7 @@ import copy
 import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 
 import paramiko
@@ -102,7 +103,7 @@ class Keyring:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._files: dict[tuple[Path, str], paramiko.PKey | None] = {}
+        self._files: dict[Path, paramiko.PKey | None] = {}
         self._agents: dict[str, tuple[SharedAgent, tuple[paramiko.PKey, ...]]] = {}
 
     def close(self) -> None:
@@ -124,7 +125,8 @@ class Keyring:
         used: set[bytes] = set()
         named = self._named(target, agent_keys, passphrase)
         others = () if target.identities_only else agent_keys
-        for key in (*named, *others, *self._defaults(target, passphrase)):
+        # Lazily: a key that nobody needs is neither read nor decrypted.
+        for key in chain(named, others, self._defaults(target, passphrase)):
             mark = _wire_form(key)
             if mark not in used:
                 used.add(mark)
@@ -150,7 +152,9 @@ class Keyring:
             try:
                 key = self._file(path, passphrase)
             except AuthError:
-                continue  # ssh passes over a default file that it cannot use as well
+                key = None  # ssh passes over a default file that it cannot use as well
+                with self._lock:
+                    self._files[path] = None
             if key is not None:
                 yield from _with_certificates(key, (*target.certificates, _beside(path)))
                 yield key
@@ -166,13 +170,11 @@ class Keyring:
 
     def _file(self, path: Path, passphrase: Callable[[], Secret | None]) -> paramiko.PKey | None:
         with self._lock:
-            if (path, "") in self._files:
-                return self._files[path, ""]
-        if not path.is_file():
-            return None
-        key = _load(path, passphrase)
+            if path in self._files:
+                return self._files[path]
+        key = _load(path, passphrase) if path.is_file() else None
         with self._lock:
-            self._files[path, ""] = key
+            self._files[path] = key
         return key
 
 

@@ -98,7 +98,7 @@ def test_an_alias_is_free_to_lead_elsewhere_but_an_address_is_not(resolved: Reso
 
 
 def test_a_broken_configuration_is_an_error_that_quotes_ssh(resolved: Resolved) -> None:
-    with pytest.raises(ConnectError, match="(?i)nonsense"):
+    with pytest.raises(ConnectError, match=r"(?i)nonsense"):
         resolved("Nonsense yes\n")
 
 
@@ -182,9 +182,15 @@ def test_a_hashed_line_matches_its_name_only(tmp_path: Path) -> None:
 
 def test_lines_that_are_none_are_passed_over(tmp_path: Path) -> None:
     path = tmp_path / "known_hosts"
-    path.write_text(
-        f"# x\n\nhost ssh-ed25519\nhost ssh-ed25519 !!!\n@unknown host {KEY}\n@revoked host {KEY}\n"
-    )
+    lines = [
+        "# x",
+        "",
+        "host ssh-ed25519",
+        "host ssh-ed25519 !!!",
+        f"@unknown host {KEY}",
+        f"@revoked host {KEY}",
+    ]
+    path.write_text("\n".join(lines))
     assert [key.marker for key in KnownHosts([path]).about("host")] == ["@revoked"]
 
 
