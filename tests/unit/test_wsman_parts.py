@@ -1,5 +1,6 @@
 """Shells, output, accounts and sealed bodies, each by itself."""
 
+import base64
 import struct
 import threading
 from datetime import timedelta
@@ -89,23 +90,48 @@ def test_output_comes_in_the_order_written_and_the_exit_code_only_with_the_last_
     output.write("stderr", b"b")
     output.write("stdout", b"c" * 40_000)
     output.finish(3)
-    first = output.take(BOTH, most=10, within=1, linger=0)
+    first = output.take(BOTH, most=300, within=1, linger=0)
     assert first is not None
     assert (first.chunks, first.exit_code) == ((("stdout", b"a"), ("stderr", b"b")), None)
-    rest = [output.take(BOTH, most=10, within=1, linger=0) for _ in range(2)]
+    rest = [output.take(BOTH, most=50_000, within=1, linger=0) for _ in range(2)]
     assert [[len(data) for _, data in each.chunks] for each in rest if each] == [[32768], [7232]]
     assert [each.exit_code for each in rest if each] == [None, 3]
+
+
+def test_a_chunk_that_no_answer_holds_comes_in_pieces_that_it_does() -> None:
+    output = Output()
+    output.write("stdout", bytes(range(200)) * 10)
+    output.finish(0)
+    pieces: list[bytes] = []
+    while True:
+        portion = output.take(BOTH, most=1128, within=1, linger=0)
+        assert portion is not None
+        pieces += [data for _, data in portion.chunks]
+        if portion.exit_code is not None:
+            break
+    assert b"".join(pieces) == bytes(range(200)) * 10
+    assert max(len(base64.b64encode(piece)) for piece in pieces) <= 1000
+
+
+def test_ten_thousand_small_writes_come_in_few_chunks() -> None:
+    output = Output()
+    for number in range(10_000):
+        output.write("stderr" if number % 100 == 0 else "stdout", b"x")
+    portion = output.take(BOTH, most=1_000_000, within=1, linger=0)
+    assert portion is not None
+    assert sum(len(data) for _, data in portion.chunks) == 10_000
+    assert len(portion.chunks) < 300
 
 
 def test_a_receive_of_one_stream_leaves_the_other() -> None:
     output = Output()
     output.write("stdout", b"a")
     output.write("stderr", b"b")
-    only = output.take(("stderr",), most=10, within=1, linger=0)
+    only = output.take(("stderr",), most=300, within=1, linger=0)
     assert only is not None
     assert only.chunks == (("stderr", b"b"),)
     output.finish(0)
-    rest = output.take(BOTH, most=10, within=1, linger=0)
+    rest = output.take(BOTH, most=300, within=1, linger=0)
     assert rest is not None
     assert (rest.chunks, rest.exit_code) == ((("stdout", b"a"),), 0)
 

@@ -1,5 +1,6 @@
 """A message that is wrong gets the fault of Windows, and the connection goes on."""
 
+import base64
 import uuid
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
@@ -175,6 +176,34 @@ def test_input_for_a_command_that_has_ended_finds_its_pipe_closing(client: "Clie
     more = f'<rsp:Send><rsp:Stream Name="stdin" CommandId="{command}">eA==</rsp:Stream></rsp:Send>'
     assert client.fault(envelope(f"{SHELL}/Send", more, shell=shell)) == (500, 2147942632, "w:InternalError")
     assert client.fault(envelope(f"{SHELL}/Receive", fetch, shell=shell))[1] == 2150858843
+
+
+def test_no_answer_is_larger_than_the_client_allows(client: "Client") -> None:
+    shell = opened(client)
+    small = "<w:MaxEnvelopeSize>8192</w:MaxEnvelopeSize>"
+    text = f"echo {'x' * 8000}&amp;{'echo y&amp;' * 20}ver"
+    line = f"<rsp:CommandLine><rsp:Command>{text}</rsp:Command></rsp:CommandLine>"
+    started = ET.fromstring(client.post(envelope(f"{SHELL}/Command", line, shell=shell).encode()).content)
+    command = started.findtext(f".//{{{SHELL}}}CommandId")
+    fetch = f'<rsp:Receive><rsp:DesiredStream CommandId="{command}">stdout</rsp:DesiredStream></rsp:Receive>'
+    written = b""
+    answer = b""
+    while b"/Done" not in answer:
+        asked = envelope(f"{SHELL}/Receive", fetch, shell=shell, extra=small)
+        answer = client.post(asked.encode()).content
+        assert len(answer) <= 8192
+        streams = ET.fromstring(answer).iter(f"{{{SHELL}}}Stream")
+        written += b"".join(base64.b64decode(each.text or "") for each in streams)
+    assert written.startswith(b"x" * 8000 + b"\r\n" + b"y\r\n" * 20)
+
+
+def test_an_id_that_is_none_is_refused(client: "Client") -> None:
+    chosen = CREATE_BODY.replace("<rsp:Shell>", f'<rsp:Shell ShellId="{NOBODY}">')
+    assert NOBODY.encode() in client.post(envelope(f"{TRANSFER}/Create", chosen).encode()).content
+    line = '<rsp:CommandLine CommandId="&quot;/>"><rsp:Command>ver</rsp:Command></rsp:CommandLine>'
+    refused = client.fault(envelope(f"{SHELL}/Command", line, shell=NOBODY))
+    assert refused == (500, 87, "w:InvalidParameter")
+    assert client.fault(envelope(f"{TRANSFER}/Create", chosen)) == (500, 2150858803, "w:AlreadyExists")
 
 
 def test_ctrl_c_ends_a_command_and_keeps_what_it_wrote(client: "Client") -> None:

@@ -1,6 +1,7 @@
 """One connection from first byte to last: HTTP, logon, sealing, SOAP, and the trouble that tests want."""
 
 import base64
+import re
 import socket
 import struct
 from contextlib import suppress
@@ -18,6 +19,7 @@ from fwfix.lab.windows.wsman.wire import BadRequestError, GoneError, Reply, Requ
 
 SOAP = "application/soap+xml;charset=UTF-8"
 _PATHS = ("/wsman", "/wsman-anon/identify")
+_HOST = re.compile(r"\[?([\w.-]+|(?<=\[)[0-9A-Fa-f:.]+)\]?(?::\d+)?\Z")
 # What sealing puts around an envelope.
 _SEALING = 4096
 _DRAIN_SECONDS = 10
@@ -128,8 +130,8 @@ class Connection:
         )
 
     def _soap_answer(self, request: Request, body: bytes, accepted: Accepted) -> service.Answer:
-        host = request.header("host").rpartition(":")[0] or request.header("host") or self.config.machine.name
-        parsed = service.read(body, self.config, host=host.strip("[]"))
+        called = _HOST.match(request.header("host"))
+        parsed = service.read(body, self.config, host=called[1] if called else self.config.machine.name)
         mishap, delay = self.troubles.perform(parsed.verb)
         self._mishap = self._mishap or mishap
         self._vanish_early()

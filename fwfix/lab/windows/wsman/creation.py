@@ -36,7 +36,7 @@ def settings_of(message: Message, user: User, config: WsmanConfig) -> ShellSetti
         environment[name] = environment.expand(value)
     idle = _duration(shell, "IdleTimeOut")
     return ShellSettings(
-        id=_id(shell),
+        id=wanted_id(shell, "ShellId"),
         input_streams=tuple(_text(shell, "InputStreams").split()),
         output_streams=tuple(_text(shell, "OutputStreams").split()),
         environment=environment,
@@ -94,8 +94,13 @@ def _codepage(message: Message) -> int:
     return int(text)
 
 
-def _id(shell: ET.Element) -> str:
-    wanted = shell.get("ShellId")
+def wanted_id(asked: ET.Element, attribute: str) -> str:
+    """Return the id that the client has chosen for what it creates, or a fresh one.
+
+    Raises:
+        FaultError: what it has chosen is no id.
+    """
+    wanted = asked.get(attribute)
     if wanted is None:
         return new_id()
     if _ID.match(wanted) is None:

@@ -14,8 +14,8 @@ from fwfix.lab.windows.cmd.streams import Collector, InputPipe
 from fwfix.lab.windows.wsman import faults
 from fwfix.lab.windows.wsman.commands import Report, cmd_line, direct
 from fwfix.lab.windows.wsman.config import WsmanConfig
-from fwfix.lab.windows.wsman.creation import CMD, SHELL, created, described, settings_of
-from fwfix.lab.windows.wsman.envelope import element, new_id
+from fwfix.lab.windows.wsman.creation import CMD, SHELL, created, described, settings_of, wanted_id
+from fwfix.lab.windows.wsman.envelope import element
 from fwfix.lab.windows.wsman.faults import FaultError
 from fwfix.lab.windows.wsman.output import Portion
 from fwfix.lab.windows.wsman.shells import Shell, ShellTable
@@ -98,7 +98,7 @@ class Operations:
                 if found is None:
                     raise FaultError(faults.FILE_NOT_FOUND)
                 image, work = found[0].rpartition("\\")[2], direct(found[1], tail)
-            command = shell.add((line.get("CommandId") or new_id()).upper())
+            command = shell.add(wanted_id(line, "CommandId"))
             try:
                 command.start(self._invocation(shell, command.job, name, tail), work, image, self.report)
             except FaultError:
@@ -194,8 +194,7 @@ class Operations:
 
     def _room(self, message: Message) -> int:
         largest = min(message.max_envelope_size, self.config.quotas.max_envelope_size_kb * 1024)
-        # base64 makes four bytes of three, and every chunk has its own element around it.
-        return (largest - _ENVELOPE_OVERHEAD) // 2
+        return largest - _ENVELOPE_OVERHEAD
 
 
 def _received(command_id: str, names: list[str], portion: Portion) -> str:

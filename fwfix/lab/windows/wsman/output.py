@@ -11,6 +11,9 @@ from fwfix.lab.windows.wsman import faults
 from fwfix.lab.windows.wsman.faults import FaultError
 
 _LARGEST_CHUNK = 32768
+# <rsp:Stream Name="..." CommandId="...">...</rsp:Stream>
+_ELEMENT = 128
+_MOST_CHUNKS = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +63,7 @@ class Output:
             if self._killed:
                 raise KilledError("The process was ended.")
             for start in range(0, len(data), _LARGEST_CHUNK):
-                self._chunks.append((stream, bytes(data[start : start + _LARGEST_CHUNK])))
+                self._append(stream, bytes(data[start : start + _LARGEST_CHUNK]))
             self._size += len(data)
             self._changed.notify_all()
 
@@ -87,7 +90,7 @@ class Output:
 
         Args:
             streams: names of the wanted ones.
-            most: bytes to return at most, one chunk at least.
+            most: bytes that the chunks may take in the answer; one byte of output always fits.
             within: seconds to wait for the first byte, or for the end.
             linger: seconds to wait for more, once there is something.
 
@@ -116,6 +119,15 @@ class Output:
                 return ready()
         return True
 
+    def _append(self, stream: str, data: bytes) -> None:
+        """Keep a write as a chunk of its own, as Windows does, until there are too many to be worth it."""
+        if len(self._chunks) >= _MOST_CHUNKS:
+            before, earlier = self._chunks[-1]
+            if before == stream and len(earlier) + len(data) <= _LARGEST_CHUNK:
+                self._chunks[-1] = (stream, earlier + data)
+                return
+        self._chunks.append((stream, data))
+
     def _has(self, streams: Collection[str]) -> bool:
         return any(stream in streams for stream, _ in self._chunks)
 
@@ -125,17 +137,27 @@ class Output:
         size = 0
         while self._chunks:
             stream, data = self._chunks.popleft()
-            if stream in streams and (not taken or size + len(data) <= most):
-                taken.append((stream, data))
-                size += len(data)
-            else:
+            if stream not in streams:
                 kept.append((stream, data))
-                if stream in streams:
-                    break
+                continue
+            if not taken and _cost(data) > most:
+                cut = max(1, (most - _ELEMENT) * 3 // 4)
+                self._chunks.appendleft((stream, data[cut:]))
+                data = data[:cut]
+            elif size + _cost(data) > most:
+                kept.append((stream, data))
+                break
+            taken.append((stream, data))
+            size += _cost(data)
         kept.extend(self._chunks)
         self._chunks = kept
-        self._size -= size
+        self._size -= sum(len(data) for _, data in taken)
         return tuple(taken)
+
+
+def _cost(data: bytes) -> int:
+    """Return what a chunk takes in an answer: base64, and an element around it."""
+    return 4 * (len(data) + 2) // 3 + _ELEMENT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
