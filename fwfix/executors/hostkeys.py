@@ -8,6 +8,7 @@ from pathlib import Path
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.serialization import SSHCertificate, SSHCertificateType
+from paramiko.message import Message
 
 from fwfix.errors import HostKeyError
 from fwfix.executors.known_hosts import KnownHosts, KnownKey, fingerprint, hashed, key_type_of
@@ -97,6 +98,7 @@ class HostKeys:
             certificate = serialization.load_ssh_public_identity(text.encode())
             assert isinstance(certificate, SSHCertificate)
             certificate.verify_cert_signature()
+            algorithm = _signature_algorithm(blob)
             authority = _blob_of(certificate.signature_key())
             own = _blob_of(certificate.public_key())
         except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm) as error:
@@ -105,6 +107,8 @@ class HostKeys:
         self._refuse_revoked(target, known, own)
         if not any(key.marker == "@cert-authority" and key.blob == authority for key in known):
             raise _bad_certificate(target, f"nobody trusts the CA that signed it, {fingerprint(authority)}")
+        if algorithm == "ssh-rsa":
+            raise _bad_certificate(target, "it is signed with SHA-1")
         _check_contents(target, certificate)
 
     def _remember(self, target: Target, blob: bytes) -> None:
@@ -145,6 +149,23 @@ def _blob_of(key: object) -> bytes:
         serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
     )
     return base64.b64decode(encoded.split()[1])
+
+
+def _signature_algorithm(blob: bytes) -> str:
+    """Return how a certificate is signed; its layout is in OpenSSH's PROTOCOL.certkeys."""
+    fields = Message(blob)
+    key_fields = 1 if "ed25519" in fields.get_text() else 2
+    for _ in range(1 + key_fields):
+        fields.get_string()
+    fields.get_int64()
+    fields.get_int()
+    for _ in range(2):
+        fields.get_string()
+    for _ in range(2):
+        fields.get_int64()
+    for _ in range(4):
+        fields.get_string()
+    return Message(fields.get_string()).get_text()
 
 
 def _check_contents(target: Target, certificate: SSHCertificate) -> None:

@@ -134,8 +134,9 @@ def test_a_name_that_does_not_exist_says_so(rig: "Rig") -> None:
 class _AnyServer(paramiko.ServerInterface):
     """Lets everybody in and then does as told."""
 
-    def __init__(self, *, executes: bool) -> None:
+    def __init__(self, *, executes: bool, after: threading.Event | None) -> None:
         self._executes = executes
+        self._after = after
 
     def check_auth_none(self, _username: str) -> int:
         return paramiko.AUTH_SUCCESSFUL
@@ -147,11 +148,15 @@ class _AnyServer(paramiko.ServerInterface):
         return paramiko.OPEN_SUCCEEDED
 
     def check_channel_exec_request(self, _channel: paramiko.Channel, _command: bytes) -> bool:
+        if self._after is not None:
+            self._after.wait(20)
         return self._executes
 
 
 @contextlib.contextmanager
-def paramiko_server(*, executes: bool, drop_first: int = 0) -> Iterator[FakeServer]:
+def paramiko_server(
+    *, executes: bool, drop_first: int = 0, after: threading.Event | None = None
+) -> Iterator[FakeServer]:
     key = paramiko.RSAKey.generate(2048)
     transports: list[paramiko.Transport] = []
 
@@ -163,7 +168,7 @@ def paramiko_server(*, executes: bool, drop_first: int = 0) -> Iterator[FakeServ
         transport.add_server_key(key)
         transports.append(transport)
         with contextlib.suppress(paramiko.SSHException, EOFError):
-            transport.start_server(server=_AnyServer(executes=executes), event=threading.Event())
+            transport.start_server(server=_AnyServer(executes=executes, after=after), event=threading.Event())
 
     with FakeServer(behave) as server:
         try:
@@ -190,6 +195,18 @@ def test_a_server_that_takes_the_command_and_nothing_more_ends_at_the_deadline(r
             executor.run(rig.script("echo"), deadline=rig.soon(0.5))
         assert time.monotonic() - started < 1.5
         executor.close()
+
+
+def test_a_server_that_never_answers_the_command_ends_at_the_deadline(rig: "Rig") -> None:
+    after = threading.Event()
+    with paramiko_server(executes=True, after=after) as server:
+        executor = rig.open(local(rig, server.port, host_key=HostKeyPolicy.ACCEPT_NEW))
+        started = time.monotonic()
+        with pytest.raises(ScriptCutError):
+            executor.run(rig.script("echo"), deadline=rig.soon(0.5))
+        assert time.monotonic() - started < 1.5
+        executor.close()
+        after.set()
 
 
 def test_a_script_that_cannot_be_sent_whole_is_known_not_to_have_run(rig: "Rig") -> None:

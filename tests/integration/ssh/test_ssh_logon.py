@@ -113,7 +113,22 @@ def test_a_password_rejected_by_sudo_is_tried_once_in_a_whole_run(make_lab: Make
         codes = sorted(error.code for error in threads.map(attempt, range(3)))
     assert codes == ["account-stopped", "account-stopped", "sudo-password-rejected"]
     assert sum(log_lines(lab[f"host-{n}"], "authentication failure") for n in range(3)) == 1
-    assert lab["host-0"].run(["ls", "-A", "/tmp"]).stdout == ""
+    for number in range(3):
+        assert lab[f"host-{number}"].run(["ls", "-A", "/tmp"]).stdout == ""
+
+
+def test_a_host_that_did_not_ask_for_the_password_proves_nothing(make_lab: MakeLab, rig: "Rig") -> None:
+    lab = make_lab([HostSpec(name="open", sudo="nopasswd"), HostSpec(name="asks")])
+    wrong = rig.ref("wrong")
+    asks_nothing, asks = (rig.host(lab[name], become_password=wrong) for name in ("open", "asks"))
+    connector = rig.connector(asks_nothing, asks)
+    with contextlib.closing(connector.open(asks_nothing, deadline=rig.soon())) as executor:
+        assert executor.run(rig.script("id -un"), deadline=rig.soon()).stdout == "root\n"
+    refused = connector.open(asks, deadline=rig.soon())
+    with contextlib.closing(refused), pytest.raises(PrivilegeError):
+        refused.run(rig.script("true"), deadline=rig.soon())
+    with pytest.raises(AccountStoppedError):
+        connector.open(asks_nothing, deadline=rig.soon())
 
 
 def test_a_host_that_took_the_password_goes_on_after_another_rejected_it(
