@@ -8,6 +8,7 @@ from typing import Protocol as Interface
 
 from fwfix.deadlines import SHORTEST, deadline_for, worst_case
 from fwfix.errors import HostError, UsageError
+from fwfix.fingerprint import fingerprint_of
 from fwfix.hazards import CONTROLLER, Circumstances, find_hazards
 from fwfix.model.draft import Desired, Draft
 from fwfix.model.hazard import Hazard
@@ -47,6 +48,7 @@ class PlanInputs:
         saved: the plan keeps its run id; else it says None.
         vantages: addresses by name of where probes come from; `controller` is this machine.
         waves: as asked for; None for the default.
+        template_digest: computed from the scripts where empty.
     """
 
     hosts: Sequence[Host]
@@ -107,11 +109,22 @@ def make_plan(inputs: PlanInputs, *, split: Splitter | None = None) -> Plan:
         ticket=inputs.ticket,
         reason=inputs.reason,
         inventory_digest=inputs.inventory_digest,
-        template_digest=inputs.template_digest,
+        template_digest=inputs.template_digest or _template_digest(hosts),
         fwfix_version=inputs.fwfix_version,
         vantages=inputs.vantage_hosts,
         jumps=inputs.jump_hosts,
     )
+
+
+def _template_digest(hosts: Sequence[HostPlan]) -> str:
+    """Return a digest of every template that a script of the plan was made from; empty if there is none."""
+    used = {
+        (origin.name, origin.sha256)
+        for each in hosts
+        for script in each.scripts.values()
+        for origin in script.templates
+    }
+    return fingerprint_of({"templates": [list(pair) for pair in sorted(used)]}) if used else ""
 
 
 def plan_host(host: Host, inputs: PlanInputs, *, seen: Seen | None = None) -> HostPlan:

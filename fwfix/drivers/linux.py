@@ -189,9 +189,7 @@ def desired_digest(protections: Sequence[Protection], published: Sequence[Publis
             "protections": [
                 [str(p.service), [str(n) for n in p.allowed], p.action.value, p.log] for p in protections
             ],
-            "published": [
-                [p.protocol.value, p.family.value, p.port, p.target] for p in published if p.covered
-            ],
+            "published": [[p.protocol.value, p.family.value, p.port] for p in published if p.covered],
         }
     )
 

@@ -86,9 +86,12 @@ class LinuxFacts:
         family = _SAVE_FAMILIES.get(table.family)
         if family is None or table.name not in _BUILT_IN:
             return False
-        ruleset = self.ruleset(family)
         bases = {chain.name for chain in table.chains.values() if chain.hook}
-        return table.name not in ruleset.incompatible and bases <= _BUILT_IN[table.name]
+        # Rules of iptables-nft count, all of them. One that does not was written with nft, and iptables-save
+        # may show it as something else: `ip saddr @friends accept` as `-j ACCEPT`.
+        counted = all(rule.packets is not None for chain in table.chains.values() for rule in chain.rules)
+        hidden = table.name in self.ruleset(family).incompatible
+        return counted and not hidden and bases <= _BUILT_IN[table.name]
 
 
 def facts_of(observation: Observation) -> LinuxFacts:

@@ -9,7 +9,7 @@ from fwfix.drivers.iptables_save import Rule
 from fwfix.drivers.iptables_walk import Fit, Packet, fit, port_ranges
 from fwfix.drivers.linux_facts import LinuxFacts
 from fwfix.drivers.linux_hazards import LinuxCircumstances
-from fwfix.drivers.published import CONTAINER_HOOK, container_hook_works
+from fwfix.drivers.published import CONTAINER_HOOK, container_hook_works, target_port, to_itself
 from fwfix.drivers.standing import live_rules
 from fwfix.fingerprint import Part, fingerprint_of
 from fwfix.model.observation import RecordState, in_force
@@ -22,7 +22,12 @@ _IN_FRONT = (
     ("mangle", "INPUT"),
     ("filter", "FORWARD"),
 )
-_FIREWALLS = frozenset({"firewalld", "ufw", "nftables", "iptables", "ip6tables", "netfilter-persistent"})
+_FIREWALLS = frozenset(
+    {
+        *("firewalld", "ufw", "nftables", "iptables", "ip6tables", "netfilter-persistent"),
+        *("nftables-persistent", "shorewall", "shorewall6", "ferm", "csf", "lfd"),
+    }
+)
 
 
 def linux_fingerprint(seen: LinuxCircumstances) -> str:
@@ -49,9 +54,25 @@ def linux_fingerprint(seen: LinuxCircumstances) -> str:
 
 
 def _owners(facts: LinuxFacts) -> Part:
-    """Return who manages the firewall."""
-    active = sorted({unit.name for unit in facts.units if unit.active})
+    """Return who manages the firewall; helpers that come and go, such as fail2ban, do not."""
+    active = sorted({unit.name for unit in facts.units if unit.active and unit.name in _FIREWALLS})
     return [*active, "firewalld" if "firewalld" in facts.processes else "", str(facts.persistable)]
+
+
+def _published(seen: LinuxCircumstances) -> Part:
+    """Return what is translated, without the addresses: those of containers change whenever one starts."""
+    found = {
+        (
+            published.protocol.value,
+            published.family.value,
+            published.port,
+            target_port(published),
+            published.covered,
+            to_itself(published, seen.facts),
+        )
+        for published in seen.published
+    }
+    return [list(item) for item in sorted(found)]
 
 
 def _in_front(facts: LinuxFacts, protections: Sequence[Protection]) -> Iterator[str]:

@@ -4,13 +4,14 @@ import time
 from collections.abc import Sequence
 
 from fwfix.drivers.base import Desired, Draft
+from fwfix.errors import HostError
 from fwfix.model.host import Host
 from fwfix.model.observation import Observation, in_force
 from fwfix.model.outcome import Expectation, HostReport, Outcome, Probe, ProbeResult, Reading
 from fwfix.model.plan import Change, HostPlan, PlannedOutcome, Reason
 from fwfix.model.policy import Protection
 from fwfix.probes import probe_now
-from fwfix.runner.context import RunContext
+from fwfix.runner.context import RunContext, reason_of
 from fwfix.runner.fleet import Seen
 from fwfix.runner.vantages import Lookout
 from fwfix.verification import STRUCTURE, protection_of
@@ -25,7 +26,12 @@ def verify_host(
     if seen.observation is None:
         report = _report(host, Outcome.UNKNOWN, seen.reason)
     else:
-        report = _verify(host, protections, observation=seen.observation, context=context, lookout=lookout)
+        try:
+            report = _verify(
+                host, protections, observation=seen.observation, context=context, lookout=lookout
+            )
+        except HostError as error:  # it has no tool for rules at all, for example
+            report = _report(host, Outcome.UNKNOWN, reason_of(error))
     context.observer.host_done(report)
     return report
 

@@ -22,6 +22,7 @@ def test_a_confirmed_run_is_all_that_is_wanted(make_driven: "MakeDriven", firewa
     driven = make_driven(HostSpec(name="gw", firewall=firewall))  # type: ignore[arg-type]
     plan = driven.plan()
     assert plan.waves == (("gw",),)
+    assert plan.template_digest.startswith("sha256:")
     assert plan.hosts[0].backend == ("nft" if firewall == "nftables" else "iptables")
     host = driven.put_in_force(plan)
     again = driven.plan(run_id=SECOND).hosts[0]
