@@ -46,8 +46,13 @@ format: $(VENV)/.tools ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: setup ## side by side with the peers, in one run
-	$(BIN)/python benchmarks/run.py
+$(VENV)/.peers:
+	$(PYTHON) -m venv $(VENV)/peers
+	$(VENV)/peers/bin/pip install --quiet --disable-pip-version-check ansible-core pyinfra
+	@touch $@
+
+bench: setup $(VENV)/.peers ## side by side with the peers, in one run
+	$(BIN)/python benchmarks/run.py --peers $(VENV)/peers $(BENCH)
 
 clean: ## remove what make made
 	rm -rf $(VENV) build-wheel dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
