@@ -4,6 +4,7 @@ import logging
 import socket
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 
 import paramiko
 from paramiko.message import Message
@@ -152,7 +153,8 @@ class Link(paramiko.Transport):
         self.packetizer.close()
         if self.is_alive() and threading.current_thread() is not self:
             self.join(5)
-        self._stream.close()
+        with suppress(paramiko.SSHException, EOFError, OSError):  # through a jump host that is gone
+            self._stream.close()
 
 
 def end_stream(stream: Stream) -> None:

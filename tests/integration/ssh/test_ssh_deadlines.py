@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 import paramiko
 import pytest
 
-from fwfix.errors import ConnectError, FwfixError, LostError, ScriptCutError, UnreachableError
+from fwfix.errors import AuthError, ConnectError, FwfixError, LostError, ScriptCutError, UnreachableError
 from fwfix.lab.linux import HostSpec, Lab
 from fwfix.model.host import Host, HostKeyPolicy, Platform, SshSettings
 
@@ -153,9 +153,34 @@ class _AnyServer(paramiko.ServerInterface):
         return self._executes
 
 
+class _AskingServer(_AnyServer):
+    """Takes the password as an answer to questions only, as PAM often does."""
+
+    def __init__(self) -> None:
+        super().__init__(executes=True, after=None)
+        self.answers: list[list[str]] = []
+
+    def check_auth_none(self, _username: str) -> int:
+        return paramiko.AUTH_FAILED
+
+    def get_allowed_auths(self, _username: str) -> str:
+        return "keyboard-interactive"
+
+    def check_auth_interactive(self, _username: str, _methods: str) -> paramiko.server.InteractiveQuery:
+        return paramiko.server.InteractiveQuery("PAM", "", ("Password: ", False))
+
+    def check_auth_interactive_response(self, responses: list[str]) -> int:
+        self.answers.append(responses)
+        return paramiko.AUTH_SUCCESSFUL if responses == ["right"] else paramiko.AUTH_FAILED
+
+
 @contextlib.contextmanager
 def paramiko_server(
-    *, executes: bool, drop_first: int = 0, after: threading.Event | None = None
+    *,
+    executes: bool = True,
+    drop_first: int = 0,
+    after: threading.Event | None = None,
+    interface: _AnyServer | None = None,
 ) -> Iterator[FakeServer]:
     key = paramiko.RSAKey.generate(2048)
     transports: list[paramiko.Transport] = []
@@ -168,7 +193,9 @@ def paramiko_server(
         transport.add_server_key(key)
         transports.append(transport)
         with contextlib.suppress(paramiko.SSHException, EOFError):
-            transport.start_server(server=_AnyServer(executes=executes, after=after), event=threading.Event())
+            transport.start_server(
+                server=interface or _AnyServer(executes=executes, after=after), event=threading.Event()
+            )
 
     with FakeServer(behave) as server:
         try:
@@ -185,6 +212,16 @@ def test_a_dropped_connection_is_tried_again_within_the_deadline(rig: "Rig") -> 
         executor = rig.open(host)
         assert server.count == 4
         executor.close()
+
+
+def test_a_password_may_be_asked_for_as_a_question_and_is_told_once(rig: "Rig") -> None:
+    asking = _AskingServer()
+    with paramiko_server(interface=asking) as server:
+        for word, expected in (("right", contextlib.nullcontext()), ("wrong", pytest.raises(AuthError))):
+            host = local(rig, server.port, password=rig.ref(word), host_key=HostKeyPolicy.ACCEPT_NEW)
+            with expected:
+                rig.open(host).close()
+    assert asking.answers == [["right"], ["wrong"]]
 
 
 def test_a_server_that_takes_the_command_and_nothing_more_ends_at_the_deadline(rig: "Rig") -> None:
