@@ -11,6 +11,7 @@ import typer
 from fwfix import __version__
 from fwfix.cli import inventory, plan, runs
 from fwfix.cli.apply import apply
+from fwfix.cli.demo import demo
 from fwfix.cli.doctor import doctor
 from fwfix.cli.options import Program
 from fwfix.cli.recover import recover
@@ -42,6 +43,7 @@ app.command()(status)
 app.command()(doctor)
 app.add_typer(runs.app)
 app.add_typer(inventory.app)
+app.command()(demo)
 runs.app.command()(recover)
 
 
