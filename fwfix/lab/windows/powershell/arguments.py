@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 from fwfix.lab.windows.powershell.expandable import ExpandableParser
 from fwfix.lab.windows.powershell.literals import parse_number
-from fwfix.lab.windows.powershell.nodes import Argument, ArrayLiteral, Expandable, Expression, Literal, Redirection, Variable
+from fwfix.lab.windows.powershell.nodes import (
+    Argument,
+    ArrayLiteral,
+    Expandable,
+    Expression,
+    Literal,
+    Redirection,
+    Variable,
+)
 from fwfix.lab.windows.powershell.signals import NotInDialect
 
 if TYPE_CHECKING:
@@ -91,7 +99,7 @@ class ArgumentScanner:
         assert match is not None
         name = self.source(self.at, match.end())[1:]
         following = self.text[match.end() : match.end() + 1]
-        if not re.fullmatch(r"[\w?-]+", name) or following in (".", "[") and match.end() < self.end:
+        if not re.fullmatch(r"[\w?-]+", name) or (following in (".", "[") and match.end() < self.end):
             raise self.refuse("this parameter")
         self.at = match.end()
         value: Expression | None = None
@@ -154,7 +162,9 @@ class ArgumentScanner:
         if char != "{":
             self.postfix()
         if self.at < self.end and not _WORD_END.match(self.text, self.at):
-            simple = char == "$" and self.text[start + 1] != "(" and _VARIABLE.fullmatch(self.text, start, self.at)
+            simple = (
+                char == "$" and self.text[start + 1] != "(" and _VARIABLE.fullmatch(self.text, start, self.at)
+            )
             if simple and self.text[self.at] in "/\\-":
                 self.at = start
                 return self.word()
@@ -172,7 +182,11 @@ class ArgumentScanner:
         if char in "({":
             self.bracket()
             return True
-        if char in "@$" and self.text[self.at + 1 : self.at + 2] in ("(", "{") and self.text[self.at : self.at + 2] != "${":
+        if (
+            char in "@$"
+            and self.text[self.at + 1 : self.at + 2] in ("(", "{")
+            and self.text[self.at : self.at + 2] != "${"
+        ):
             self.at += 1
             self.bracket()
             return True
@@ -231,7 +245,7 @@ class ArgumentScanner:
         """Read a bare word, which may hold variables and quoted parts."""
         start, line = self.at, self.line()
         first = self.text[self.at]
-        if first in "~<>,;|&" or self.text.startswith("%", self.at) and self.at + 1 == self.end:
+        if first in "~<>,;|&" or (self.text.startswith("%", self.at) and self.at + 1 == self.end):
             raise self.refuse("this argument")
         self.step_over_word()
         if self.at == start:

@@ -9,12 +9,32 @@ from fractions import Fraction
 
 from fwfix.lab.windows.powershell.convert import Converter, text_to_number
 from fwfix.lab.windows.powershell.errors import NetError, PSError, cast_failed, error
-from fwfix.lab.windows.powershell.numbers import INT32_HIGH, INT32_LOW, Byte, Int16, Int64, SByte, Sized, UInt16, UInt32, UInt64
+from fwfix.lab.windows.powershell.numbers import (
+    INT32_HIGH,
+    INT32_LOW,
+    Byte,
+    Int16,
+    Int64,
+    SByte,
+    Sized,
+    UInt16,
+    UInt32,
+    UInt64,
+)
 from fwfix.lab.windows.powershell.signals import NotInDialect
 from fwfix.lab.windows.powershell.texts import type_label
 from fwfix.lab.windows.powershell.times import DateTime, TimeSpan
 from fwfix.lab.windows.powershell.values import (
-    Array, Char, Collection, EnumValue, Hashtable, NetException, NetList, OrderedDictionary, Switch, Value,
+    Array,
+    Char,
+    Collection,
+    EnumValue,
+    Hashtable,
+    NetException,
+    NetList,
+    OrderedDictionary,
+    Switch,
+    Value,
 )  # fmt: skip
 
 Number = int | float | Decimal

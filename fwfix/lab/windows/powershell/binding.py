@@ -73,7 +73,9 @@ class Binder:
         self.convert = convert
         self.advanced = advanced
         self.parameters = parameters
-        self.common = (*COMMON, *(SHOULD_PROCESS if should_process else ())) if advanced else ()
+        self.common: tuple[Parameter, ...] = ()
+        if advanced:
+            self.common = (*COMMON, *SHOULD_PROCESS) if should_process else COMMON
         self.default_set = default_set
         names = dict.fromkeys(n for p in parameters for n in p.sets if n != ALL_SETS)
         self.set_names = tuple(names) or (ALL_SETS,)
@@ -88,7 +90,7 @@ class Binder:
     def find(self, name: str) -> Parameter | None:
         """Return the parameter of a name, an alias or the beginning of a name."""
         lowered = name.lower()
-        every = (*self.parameters, *self.common)
+        every: list[Parameter] = [*self.parameters, *self.common]
         for candidate in every:
             if candidate.name.lower() == lowered or lowered in (a.lower() for a in candidate.aliases):
                 return candidate
@@ -111,7 +113,9 @@ class Binder:
     def _named(self, arguments: list[RawArgument], bound: Bound) -> list[RawArgument]:
         positional: list[RawArgument] = []
         queue = list(arguments)
-        explicit = {p.name for a in arguments if a.name and not a.splatted and (p := self.find(a.name)) is not None}
+        explicit = {
+            p.name for a in arguments if a.name and not a.splatted and (p := self.find(a.name)) is not None
+        }
         while queue:
             argument = queue.pop(0)
             if not argument.name:
@@ -246,7 +250,9 @@ class Binder:
             raise self.validation_error("EmptyStringNotAllowed")
         if isinstance(value, Array | NetList | Collection) and not found.allow_empty:
             if not value.items:
-                raise self.validation_error("EmptyArrayNotAllowed" if isinstance(value, Array) else "EmptyCollectionNotAllowed")
+                raise self.validation_error(
+                    "EmptyArrayNotAllowed" if isinstance(value, Array) else "EmptyCollectionNotAllowed"
+                )
             strings = isinstance(value, Array) and value.element == "System.String"
             if strings and any(item == "" for item in value.items):
                 raise self.validation_error("EmptyStringNotAllowed")
@@ -270,7 +276,7 @@ class Binder:
             self.assign(found, arguments.pop(0), bound)
             self._narrow(found)
         remaining = [p for p in self.parameters if any(b.remaining for b in p.sets.values())]
-        if arguments and remaining and remaining[0].name.lower() not in bound.values:
+        if remaining and arguments and remaining[0].name.lower() not in bound.values:
             self.assign(remaining[0], RawArgument(value=Array(a.value for a in arguments)), bound)
             return
         if arguments and self.advanced:

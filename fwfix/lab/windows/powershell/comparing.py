@@ -115,7 +115,11 @@ class Comparer:
             return left.number == (found.number if isinstance(found, EnumValue) else found)
         if isinstance(left, DateTime | TimeSpan | Version | Guid | IPAddress):
             other = self.convert.to(right, self.convert.type_of(left))
-            return bool(left.ticks == other.ticks) if isinstance(left, DateTime) and isinstance(other, DateTime) else left == other
+            return (
+                bool(left.ticks == other.ticks)
+                if isinstance(left, DateTime) and isinstance(other, DateTime)
+                else left == other
+            )
         if isinstance(left, TypeRef) and isinstance(right, TypeRef):
             return left.type.full_name == right.type.full_name
         if isinstance(right, str) and not isinstance(left, TypeRef):
@@ -195,6 +199,8 @@ class Comparer:
         """Return the order that Sort-Object uses: null first, numbers by size, text as text."""
         if left is None or right is None:
             return (left is not None) - (right is not None)
-        if isinstance(left, bool) != isinstance(right, bool) or isinstance(left, str) != isinstance(right, str):
+        if isinstance(left, bool) != isinstance(right, bool) or isinstance(left, str) != isinstance(
+            right, str
+        ):
             raise NotInDialect("an order of values of different types")
         return self.order(left, right)

@@ -18,8 +18,24 @@ from fwfix.lab.windows.powershell.signals import NotInDialect
 from fwfix.lab.windows.powershell.texts import Texts, type_label
 from fwfix.lab.windows.powershell.times import DateTime, TimeSpan, parse_datetime, parse_span
 from fwfix.lab.windows.powershell.values import (
-    Array, Char, Collection, Empty, EnumValue, ErrorRecord, Hashtable, Instance, NetException, NetList,
-    OrderedDictionary, PSObject, Reference, ScriptBlock, Switch, TypeRef, Value, plain,
+    Array,
+    Char,
+    Collection,
+    Empty,
+    EnumValue,
+    ErrorRecord,
+    Hashtable,
+    Instance,
+    NetException,
+    NetList,
+    OrderedDictionary,
+    PSObject,
+    Reference,
+    ScriptBlock,
+    Switch,
+    TypeRef,
+    Value,
+    plain,
 )  # fmt: skip
 
 _INTEGER = re.compile(r"[+-]?[0-9]+")
@@ -101,7 +117,9 @@ class Converter:
             raise NotInDialect("-is [psobject] of a value that may be wrapped")
         own = self.type_of(value)
         if kind.element and isinstance(value, Array) and kind.full_name.endswith("[]"):
-            return value.element == kind.element or (kind.element == "System.Object" and not self._value_elements(value))
+            return value.element == kind.element or (
+                kind.element == "System.Object" and not self._value_elements(value)
+            )
         return own.derives_from(kind.full_name)
 
     def _value_elements(self, value: Array) -> bool:
@@ -176,7 +194,11 @@ class Converter:
             return Decimal(repr(source)) if isinstance(source, float) else Decimal(source)
         if isinstance(source, float) and not math.isfinite(source):
             raise cast_failed(None, None)
-        whole = int(source.quantize(Decimal(1), ROUND_HALF_EVEN)) if isinstance(source, Decimal) else round(source)
+        whole = (
+            int(source.quantize(Decimal(1), ROUND_HALF_EVEN))
+            if isinstance(source, Decimal)
+            else round(source)
+        )
         return self._fit(value, whole, name)
 
     def _fit(self, value: Value, whole: int, name: str) -> Value:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 from fwfix.lab.windows.powershell import nodes
 from fwfix.lab.windows.powershell.convert import Converter
@@ -16,15 +17,41 @@ from fwfix.lab.windows.powershell.scopes import Scope
 from fwfix.lab.windows.powershell.signals import Cancelled, NotInDialect
 from fwfix.lab.windows.powershell.signature import Command
 from fwfix.lab.windows.powershell.texts import Texts
-from fwfix.lab.windows.powershell.values import EMPTY, ErrorRecord, Hashtable, NetList, ScriptBlock, Value, plain
+from fwfix.lab.windows.powershell.values import (
+    EMPTY,
+    ErrorRecord,
+    Hashtable,
+    NetList,
+    ScriptBlock,
+    Value,
+    plain,
+)
 
 Sink = Callable[[Value], None]
+
+
+class MemberAccess(Protocol):
+    """Properties, methods and constructors; see `members`."""
+
+    def property(self, target: Value, name: str) -> Value:
+        """Return a property."""
+
+    def method(self, target: Value, name: str, arguments: list[Value]) -> Value:
+        """Call a method."""
+
+    def construct(self, kind: NetType, arguments: list[Value]) -> Value:
+        """Return a new object."""
 
 
 class Streams:
     """Where a script's streams other than output go; redirections replace them for a while."""
 
-    def __init__(self, error: Callable[[ErrorRecord], None], host: Callable[[str], None], warning: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        error: Callable[[ErrorRecord], None],
+        host: Callable[[str], None],
+        warning: Callable[[str], None],
+    ) -> None:
         self.error = error
         self.host = host
         self.warning = warning
@@ -32,6 +59,8 @@ class Streams:
 
 class Core:
     """State, and the operations that every part uses."""
+
+    access: MemberAccess
 
     def __init__(self, edition: Edition, host: Host, commands: dict[str, Command], types: TypeTable) -> None:
         self.edition = edition
@@ -97,6 +126,18 @@ class Core:
 
     def assign(self, target: nodes.Expression, value: Value) -> None:
         """Assign to a variable, member or element."""
+        raise NotImplementedError
+
+    def read_environment(self, name: str) -> Value:
+        """Return an environment variable."""
+        raise NotImplementedError
+
+    def write_environment(self, name: str, value: Value) -> None:
+        """Set an environment variable."""
+        raise NotImplementedError
+
+    def write(self, node: nodes.Variable, value: Value, types: tuple[NetType, ...] = ()) -> None:
+        """Set a variable."""
         raise NotImplementedError
 
     # -- shared

@@ -18,7 +18,13 @@ from fwfix.lab.windows.powershell.nettypes import NetType, TypeTable
 from fwfix.lab.windows.powershell.parser import parse_script
 from fwfix.lab.windows.powershell.pipelines import Pipelines
 from fwfix.lab.windows.powershell.signals import (
-    BreakSignal, Cancelled, ContinueSignal, ExitSignal, NotInDialect, ParseFailure, ReturnSignal,
+    BreakSignal,
+    Cancelled,
+    ContinueSignal,
+    ExitSignal,
+    NotInDialect,
+    ParseFailure,
+    ReturnSignal,
 )  # fmt: skip
 from fwfix.lab.windows.powershell.signature import Command
 from fwfix.lab.windows.powershell.unicode import from_python, to_python
@@ -69,7 +75,9 @@ class Engine:
         """Stop the running script; may be called from any thread."""
         self._stop.set()
 
-    def run(self, script: str, *, stdin: bytes = b"", args: tuple[str, ...] = (), deadline: float | None = None) -> RunResult:
+    def run(
+        self, script: str, *, stdin: bytes = b"", args: tuple[str, ...] = (), deadline: float | None = None
+    ) -> RunResult:
         """Run a script to its end.
 
         Args:
@@ -124,7 +132,9 @@ class _Run:
     def _error(self, record: ErrorRecord) -> None:
         message = record.details or record.exception.message or record.exception.type_name
         identity = record.error_id or "?"
-        self._stderr(to_python(f"line {record.line}: {message}\n    + FullyQualifiedErrorId : {identity}\n").encode())
+        self._stderr(
+            to_python(f"line {record.line}: {message}\n    + FullyQualifiedErrorId : {identity}\n").encode()
+        )
 
     def _warning(self, text: str) -> None:
         if not self.edition.desktop:
@@ -147,7 +157,11 @@ class _Run:
             refusal, code = NotInDialect("a script nested this deep"), NOT_IN_DIALECT
             self._stderr(b"not in the dialect: a script nested this deep\n")
         return RunResult(
-            stdout=b"".join(self.out), stderr=b"".join(self.err), exit_code=code, refusal=refusal, cancelled=cancelled
+            stdout=b"".join(self.out),
+            stderr=b"".join(self.err),
+            exit_code=code,
+            refusal=refusal,
+            cancelled=cancelled,
         )
 
     def _run(self, script: str, args: tuple[str, ...]) -> int:

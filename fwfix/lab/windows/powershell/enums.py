@@ -61,7 +61,7 @@ _FLAGS = {
 
 def enum_type(full_name: str, members: dict[str, int], *, flags: bool = False) -> EnumType:
     """Return an enum, for the type table of an engine."""
-    return EnumType(full_name, _BASES, "", True, tuple(members.items()), flags)  # noqa: FBT003
+    return EnumType(full_name, _BASES, "", True, tuple(members.items()), flags)
 
 
 def add_enums(types: TypeTable) -> None:

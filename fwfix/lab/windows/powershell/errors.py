@@ -49,7 +49,11 @@ def error(
 
 def invoke_on_null() -> PSError:
     """Return the error of a method call on null."""
-    return error("You cannot call a method on a null-valued expression.", "InvokeMethodOnNull", category="InvalidOperation")
+    return error(
+        "You cannot call a method on a null-valued expression.",
+        "InvokeMethodOnNull",
+        category="InvalidOperation",
+    )
 
 
 def method_failed(name: str, count: int, failure: NetError) -> PSError:
@@ -64,4 +68,6 @@ def method_failed(name: str, count: int, failure: NetError) -> PSError:
 
 def cast_failed(message: str | None, error_id: str | None, inner: NetException | None = None) -> PSError:
     """Return the error of a conversion that failed."""
-    return error(message, error_id, kind=_A + "PSInvalidCastException", category="InvalidArgument", inner=inner)
+    return error(
+        message, error_id, kind=_A + "PSInvalidCastException", category="InvalidArgument", inner=inner
+    )

@@ -6,14 +6,25 @@ from collections.abc import Callable
 
 from fwfix.lab.windows.powershell import nodes
 from fwfix.lab.windows.powershell.arithmetic import Number
-from fwfix.lab.windows.powershell.errors import PSError, error
+from fwfix.lab.windows.powershell.errors import error
 from fwfix.lab.windows.powershell.literals import parse_number
 from fwfix.lab.windows.powershell.members import Members
 from fwfix.lab.windows.powershell.signals import NotInDialect
 from fwfix.lab.windows.powershell.texts import type_label
 from fwfix.lab.windows.powershell.values import (
-    EMPTY, Array, Collection, Hashtable, NetList, OrderedDictionary, PSObject, Reference, ScriptBlock, TypeRef, Value,
-    enumerate_value, is_list, plain,
+    EMPTY,
+    Array,
+    Collection,
+    Hashtable,
+    NetList,
+    OrderedDictionary,
+    Reference,
+    ScriptBlock,
+    TypeRef,
+    Value,
+    enumerate_value,
+    is_list,
+    plain,
 )  # fmt: skip
 from fwfix.lab.windows.powershell.variables import Variables
 
@@ -26,6 +37,7 @@ class Evaluator(Variables):
     def prepare(self) -> None:
         """Build the table of handlers."""
         self.members = Members(self)
+        self.access = self.members
         self.handlers: dict[type, Callable[..., Value]] = {
             nodes.Literal: lambda n: n.value,
             nodes.Expandable: self.expandable,
@@ -61,7 +73,9 @@ class Evaluator(Variables):
         cell = self.scope.find("ofs")
         if cell is not None and cell.value is not None:
             separator = self.texts.of(cell.value)
-        return "".join(p if isinstance(p, str) else self.texts.of(self.value(p), separator) for p in node.parts)
+        return "".join(
+            p if isinstance(p, str) else self.texts.of(self.value(p), separator) for p in node.parts
+        )
 
     def sub_expression(self, node: nodes.SubExpression) -> Value:
         """Return the output of `$( )`: nothing, one object or an array."""
@@ -83,7 +97,9 @@ class Evaluator(Variables):
         return Array(items)
 
     def _as_array(self, value: Value, node: nodes.Expression) -> Value:
-        if isinstance(node, nodes.Step) or (isinstance(node, nodes.Cast) and node.spec.name.lower() == "void"):
+        if isinstance(node, nodes.Step) or (
+            isinstance(node, nodes.Cast) and node.spec.name.lower() == "void"
+        ):
             return Array([])
         if isinstance(value, NetList) and value.generic:
             if value.element == "System.Object":
@@ -102,7 +118,9 @@ class Evaluator(Variables):
             if key is None or isinstance(key, Array):
                 raise NotInDialect("this key of a hashtable", line=node.line)
             if table.has(key):
-                raise error(f"Item has already been added. Key in dictionary: '{key}'", "DuplicateKeyInHashLiteral")
+                raise error(
+                    f"Item has already been added. Key in dictionary: '{key}'", "DuplicateKeyInHashLiteral"
+                )
             table.set(key, plain(self.statement_value(value_node)))
         return table
 
@@ -238,7 +256,7 @@ class Evaluator(Variables):
             raise NotInDialect(f"an index into a {target.type_name}")
         number = self.convert.to_number(index, "System.Int32")
         assert isinstance(number, int)
-        items = target if isinstance(target, str) else target.items  # type: ignore[attr-defined]
+        items = target if isinstance(target, str) else target.items
         if not -len(items) <= number < len(items):
             if self.scope.is_strict():
                 raise NotInDialect("an index outside the array in strict mode")
@@ -255,7 +273,7 @@ class Evaluator(Variables):
             raise NotInDialect("++ or -- of something else than a number", line=node.line)
         new = self.ops.arithmetic.add(0 if old is None else old, node.delta)
         self.assign(node.target, new)
-        before: Number = 0 if old is None else old  # type: ignore[assignment]
+        before: Number = 0 if old is None else old
         return new if node.prefix else before
 
     def assign(self, target: nodes.Expression, value: Value) -> None:
@@ -312,11 +330,3 @@ class Evaluator(Variables):
         if owner.element != "System.Object":
             value = self.convert.to(value, self.types.by_full_name(owner.element))
         owner.items[number] = value
-
-    def pscustom(self, value: Value) -> PSObject | None:
-        """Return the value as an object with properties, None if it is none."""
-        return value if isinstance(value, PSObject) else None
-
-    def failed_cast(self, exc: PSError) -> PSError:
-        """Return a cast's error as it is."""
-        return exc

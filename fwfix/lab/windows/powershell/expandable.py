@@ -22,7 +22,11 @@ def braced_variable(inner: str, line: int) -> Variable:
     scope, colon, name = inner.partition(":")
     if colon and not name:
         raise NotInDialect("a variable name that ends in a colon", line=line)
-    return Variable(scope=scope.lower(), name=name, line=line) if colon else Variable(scope="", name=inner, line=line)
+    return (
+        Variable(scope=scope.lower(), name=name, line=line)
+        if colon
+        else Variable(scope="", name=inner, line=line)
+    )
 
 
 class ExpandableParser:

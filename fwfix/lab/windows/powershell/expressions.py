@@ -15,7 +15,9 @@ from fwfix.lab.windows.powershell.signals import ParseFailure
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_TYPE = re.compile(r"\s*(?P<name>[\w.+`]+)\s*(?:\[(?P<inner>[^\[\]]*(?:\[\])?[^\[\]]*)\])?(?P<array>\[\])?\s*")
+_TYPE = re.compile(
+    r"\s*(?P<name>[\w.+`]+)\s*(?:\[(?P<inner>[^\[\]]*(?:\[\])?[^\[\]]*)\])?(?P<array>\[\])?\s*"
+)
 _VARIABLE = re.compile(r"\$(?:(?P<scope>\w+):)?(?P<name>\w+|[?])")
 _BINARY = frozenset({
     "logical_expression", "bitwise_expression", "comparison_expression", "additive_expression",
@@ -183,7 +185,9 @@ class ExpressionParser:
         prefix = node.type.startswith("pre")
         operator, operand = node.children if prefix else reversed(node.children)
         delta = 1 if self.reader.text(operator) == "++" else -1
-        return nodes.Step(target=self.expression(operand), delta=delta, prefix=prefix, line=self.line(operand))
+        return nodes.Step(
+            target=self.expression(operand), delta=delta, prefix=prefix, line=self.line(operand)
+        )
 
     def cast(self, node: TreeNode) -> Expression:
         """Return `[type]value`."""
@@ -275,7 +279,9 @@ class ExpressionParser:
         if node.child_count != 4:  # noqa: PLR2004 - target, bracket, index, bracket
             raise self.reader.refuse(node, "this index")
         self._tight(target, bracket)
-        return nodes.Index(target=self.expression(target), index=self.expression(index), line=self.line(bracket))
+        return nodes.Index(
+            target=self.expression(target), index=self.expression(index), line=self.line(bracket)
+        )
 
     def invocation(self, node: TreeNode) -> Expression:
         """Return `a.b(c)` or `a::b(c)`."""
@@ -320,7 +326,9 @@ class ExpressionParser:
         if inner is not target and not isinstance(inner, nodes.Variable):
             raise self.reader.refuse(node, "a type on this target")
 
-    def param_block(self, node: TreeNode) -> tuple[tuple[nodes.ParameterDeclaration, ...], tuple[nodes.Attribute, ...]]:
+    def param_block(
+        self, node: TreeNode
+    ) -> tuple[tuple[nodes.ParameterDeclaration, ...], tuple[nodes.Attribute, ...]]:
         """Return the parameters of `param( )` and the attributes before it."""
         attributes: tuple[nodes.Attribute, ...] = ()
         parameters: tuple[nodes.ParameterDeclaration, ...] = ()
@@ -373,7 +381,9 @@ class ExpressionParser:
                     self._attribute_argument(argument, positional, named)
             attributes.append(
                 nodes.Attribute(
-                    name=self.reader.text(first), positional=tuple(positional), named=tuple(named),
+                    name=self.reader.text(first),
+                    positional=tuple(positional),
+                    named=tuple(named),
                     line=self.line(child),
                 )  # fmt: skip
             )

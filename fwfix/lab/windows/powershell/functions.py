@@ -15,7 +15,16 @@ from fwfix.lab.windows.powershell.scopes import Cell, Scope
 from fwfix.lab.windows.powershell.signals import NotInDialect, ReturnSignal
 from fwfix.lab.windows.powershell.signature import ALL_SETS, Binding, Parameter, ValidationFailed
 from fwfix.lab.windows.powershell.stages import PipelineBinder, common_action
-from fwfix.lab.windows.powershell.values import Array, Collection, Hashtable, Instance, NetList, Switch, Value, items_of
+from fwfix.lab.windows.powershell.values import (
+    Array,
+    Collection,
+    Hashtable,
+    Instance,
+    NetList,
+    Switch,
+    Value,
+    items_of,
+)
 
 _ADVANCED = ("cmdletbinding", "parameter")
 _IGNORED_ATTRIBUTES = ("outputtype", "cmdletbinding", "alias")
@@ -130,7 +139,7 @@ class Signature:
             raise NotInDialect(f"options of [{attribute.name}]", line=attribute.line)
         values = [self.engine.value(a) for a in attribute.positional]
         texts = self.engine.texts
-        compare = self.engine.ops.compare  # type: ignore[attr-defined]
+        compare = self.engine.ops.compare
 
         def each(value: Value, test: Callable[[Value], bool]) -> None:
             for item in items_of(value):
@@ -138,7 +147,11 @@ class Signature:
                     raise ValidationFailed
 
         def not_empty(value: Value) -> None:
-            if value is None or value == "" or (isinstance(value, Array | NetList | Collection | Hashtable) and not items_of(value)):
+            if (
+                value is None
+                or value == ""
+                or (isinstance(value, Array | NetList | Collection | Hashtable) and not items_of(value))
+            ):
                 raise ValidationFailed
             if isinstance(value, Array) and any(i is None or i == "" for i in value.items):
                 raise ValidationFailed
@@ -148,11 +161,20 @@ class Signature:
                 raise ValidationFailed
 
         checks: dict[str, Callable[[Value], None]] = {
-            "validateset": lambda v: each(v, lambda i: any(texts.of(i).lower() == texts.of(o).lower() for o in values)),
+            "validateset": lambda v: each(
+                v, lambda i: any(texts.of(i).lower() == texts.of(o).lower() for o in values)
+            ),
             "validatenotnullorempty": not_empty,
             "validatenotnull": not_null,
-            "validaterange": lambda v: each(v, lambda i: compare.order(i, values[0]) >= 0 >= compare.order(i, values[1])),
-            "validatepattern": lambda v: each(v, lambda i: bool(self.engine.ops.pattern(values[0], ignore_case=True).python.search(texts.of(i)))),
+            "validaterange": lambda v: each(
+                v, lambda i: compare.order(i, values[0]) >= 0 >= compare.order(i, values[1])
+            ),
+            "validatepattern": lambda v: each(
+                v,
+                lambda i: bool(
+                    self.engine.ops.pattern(values[0], ignore_case=True).python.search(texts.of(i))
+                ),
+            ),
             "validatelength": lambda v: each(v, lambda i: self._between(len(texts.of(i)), values)),
             "validatecount": lambda v: self._count(v, values),
         }
@@ -189,7 +211,9 @@ class FunctionStage:
         )  # fmt: skip
         self.bound = self.binder.bind(arguments, has_input=has_input)
         self.pipeline = PipelineBinder(self.binder, self.bound)
-        self.takes_input = any(b.pipeline or b.by_property for p in self.signature.parameters for b in p.sets.values())
+        self.takes_input = any(
+            b.pipeline or b.by_property for p in self.signature.parameters for b in p.sets.values()
+        )
         self.name = name
         self.has_input = has_input
 
@@ -201,7 +225,12 @@ class FunctionStage:
             scope.define("PSCmdlet", CommandRuntime(self.name, bound.set_name))
             action = common_action(bound.common, self.engine)
             if action is not None:
-                names = {"stop": "Stop", "silentlycontinue": "SilentlyContinue", "ignore": "Ignore", "continue": "Continue"}
+                names = {
+                    "stop": "Stop",
+                    "silentlycontinue": "SilentlyContinue",
+                    "ignore": "Ignore",
+                    "continue": "Continue",
+                }
                 scope.define("ErrorActionPreference", names[action])
         else:
             scope.define("args", Array(bound.rest))

@@ -166,7 +166,7 @@ def run_program(path: str, environment: Mapping[str, str]) -> Native:
     """Return a native that runs a real program."""
 
     def run(arguments: list[str], stdin: bytes) -> NativeResult:
-        done = subprocess.run(  # noqa: S603 - what the script names
+        done = subprocess.run(
             [path, *arguments], input=stdin, capture_output=True, check=False, env=dict(environment)
         )
         return NativeResult(exit_code=done.returncode, stdout=done.stdout, stderr=done.stderr)
@@ -201,7 +201,9 @@ class Host:
 
     def native(self, name: str) -> Native | None:
         """Return the program of a name."""
-        lowered = name.lower().replace("/", "\\").rsplit("\\", 1)[-1] if not self.real_programs else name.lower()
+        lowered = (
+            name.lower().replace("/", "\\").rsplit("\\", 1)[-1] if not self.real_programs else name.lower()
+        )
         known = self.natives.get(lowered) or self.natives.get(lowered.removesuffix(".exe"))
         if known is not None or not self.real_programs:
             return known

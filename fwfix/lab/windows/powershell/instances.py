@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from fwfix.lab.windows.powershell.signals import NotInDialect
 from fwfix.lab.windows.powershell.values import Instance
 
-_GUID = re.compile(r"\{?\(?([0-9a-fA-F]{8})-?([0-9a-fA-F]{4})-?([0-9a-fA-F]{4})-?([0-9a-fA-F]{4})-?([0-9a-fA-F]{12})\)?\}?")
+_GUID = re.compile(
+    r"\{?\(?([0-9a-fA-F]{8})-?([0-9a-fA-F]{4})-?([0-9a-fA-F]{4})-?([0-9a-fA-F]{4})-?([0-9a-fA-F]{12})\)?\}?"
+)
 _VERSION = re.compile(r"\s*\d{1,9}\.\d{1,9}(\.\d{1,9}(\.\d{1,9})?)?\s*")
 _IPV4 = re.compile(r"(0|[1-9]\d{0,2})(\.(0|[1-9]\d{0,2})){3}")
 
@@ -147,7 +149,9 @@ class Match(Group):
         python = self.pattern.numbers[number]
         value = self.found.group(python)
         name = self.pattern.names[number]
-        return Group("", 0, False, name) if value is None else Group(value, self.found.start(python), True, name)
+        return (
+            Group("", 0, False, name) if value is None else Group(value, self.found.start(python), True, name)
+        )
 
     def named(self, name: str) -> Group:
         """Return a group by its name."""

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 from fwfix.lab.windows.powershell.errors import PSError, error
 from fwfix.lab.windows.powershell.signature import Command
-from fwfix.lab.windows.powershell.values import Array, EnumValue, ErrorRecord, NetException, Switch, Value, enumerate_value
+from fwfix.lab.windows.powershell.values import (
+    Array,
+    EnumValue,
+    ErrorRecord,
+    NetException,
+    Switch,
+    Value,
+    enumerate_value,
+)
 
 if TYPE_CHECKING:
     from fwfix.lab.windows.powershell.core import Core
@@ -23,7 +31,12 @@ class Invocation:
     """
 
     def __init__(
-        self, command: Command, engine: Core, values: dict[str, Value], set_name: str, sink: Callable[[Value], None]
+        self,
+        command: Command,
+        engine: Core,
+        values: dict[str, Value],
+        set_name: str,
+        sink: Callable[[Value], None],
     ) -> None:
         self.command = command
         self.engine = engine

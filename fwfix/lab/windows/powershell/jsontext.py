@@ -17,7 +17,16 @@ from fwfix.lab.windows.powershell.texts import double_text, type_label
 from fwfix.lab.windows.powershell.times import DateTime, parse_datetime
 from fwfix.lab.windows.powershell.unicode import from_python, to_python
 from fwfix.lab.windows.powershell.values import (
-    EMPTY, Array, Char, Collection, EnumValue, Hashtable, NetList, PSObject, Switch, Value,
+    EMPTY,
+    Array,
+    Char,
+    Collection,
+    EnumValue,
+    Hashtable,
+    NetList,
+    PSObject,
+    Switch,
+    Value,
 )  # fmt: skip
 
 _SHORT = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -162,7 +171,15 @@ class JsonReader:
         """
         plain = to_python(text)
         try:
-            return self._value(json.loads(plain, object_pairs_hook=_Pairs, parse_int=self._whole, parse_constant=self._odd, strict=True))
+            return self._value(
+                json.loads(
+                    plain,
+                    object_pairs_hook=_Pairs,
+                    parse_int=self._whole,
+                    parse_constant=self._odd,
+                    strict=True,
+                )
+            )
         except json.JSONDecodeError as exc:
             if _RELAXED.search(plain) or any(ord(c) < 32 and c not in "\r\n\t" for c in plain):  # noqa: PLR2004 - control characters
                 raise NotInDialect("a text that PowerShell may take as JSON") from exc

@@ -147,7 +147,9 @@ class _Masker:
 
     def comment(self) -> None:
         before = self.source[self.pos - 1] if self.pos else "\n"
-        if not (before.isspace() or before in ";(){}[]|&,=" or before in SINGLE_QUOTES or before in DOUBLE_QUOTES):
+        if not (
+            before.isspace() or before in ";(){}[]|&,=" or before in SINGLE_QUOTES or before in DOUBLE_QUOTES
+        ):
             if self.source[self.pos] == "<":
                 raise self.refuse("a comment inside a word")
             raise self.refuse("a # inside a word")

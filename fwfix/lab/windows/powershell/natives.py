@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from fwfix.lab.windows.powershell.core import Core, Sink
 
 
-def run_native(engine: Core, native: Native, arguments: list[str], items: list[Value], sink: Sink, node: Command) -> None:
+def run_native(
+    engine: Core, native: Native, arguments: list[str], items: list[Value], sink: Sink, node: Command
+) -> None:
     """Run a program; its lines are what it writes into the pipeline."""
     if engine.edition.desktop and any('"' in a or not a or a.endswith("\\") for a in arguments):
         raise NotInDialect("an argument that Windows PowerShell does not pass on faithfully", line=node.line)
@@ -27,7 +29,11 @@ def run_native(engine: Core, native: Native, arguments: list[str], items: list[V
     engine.last_exit = result.exit_code
     _errors(engine, result.stderr, node)
     if isinstance(sink, HostSink):
-        if not result.stdout.endswith(b"\n") and result.stdout and engine.scope is not engine.scope.script_scope():
+        if (
+            not result.stdout.endswith(b"\n")
+            and result.stdout
+            and engine.scope is not engine.scope.script_scope()
+        ):
             raise NotInDialect("output of a native program without a line end", line=node.line)
         sink.raw(result.stdout)
     else:

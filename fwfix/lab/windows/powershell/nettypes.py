@@ -85,7 +85,11 @@ _ACCELERATORS = {
 
 _NUMBERS = ("System.ValueType", "System.IComparable", "System.IFormattable")
 _LISTS = ("System.Collections.IList", "System.Collections.ICollection", "System.Collections.IEnumerable")
-_DICTIONARY = ("System.Collections.IDictionary", "System.Collections.ICollection", "System.Collections.IEnumerable")
+_DICTIONARY = (
+    "System.Collections.IDictionary",
+    "System.Collections.ICollection",
+    "System.Collections.IEnumerable",
+)
 _SYSTEM_EXCEPTION = ("System.SystemException", "System.Exception")
 _RUNTIME = ("System.Management.Automation.RuntimeException", *_SYSTEM_EXCEPTION)
 _SESSION = ("System.Management.Automation.SessionStateException", *_RUNTIME)
@@ -167,7 +171,7 @@ _DECLARED: dict[str, tuple[str, ...]] = {
     "System.IO.TextWriter": (), "System.IDisposable": (), "System.Collections.IDictionary": (),
     "System.Collections.IEnumerable": (), "System.Collections.ICollection": (), "System.Collections.IList": (),
     "System.Enum": (), "System.ValueType": (), "System.IComparable": (), "System.IFormattable": (), OBJECT: (),
-    "System.ICloneable": (), _A + "PSReference`1": (), "System.Collections.DictionaryEntry": ("System.ValueType",),
+    "System.ICloneable": (), _A + "PSReference`1": (_A + "PSReference",), "System.Collections.DictionaryEntry": ("System.ValueType",),
     _A + "LanguagePrimitives": (), _A + "PSCmdlet": (), "System.Net.Dns": (), "System.Diagnostics.Process": (),
     "Microsoft.Management.Infrastructure.CimInstance": (), "System.Management.Automation.InformationRecord": (),
 }  # fmt: skip
@@ -186,7 +190,9 @@ class TypeTable:
             self.add(NetType(name, bases))
         for short in _VALUE_TYPES:
             self.add(NetType(f"System.{short}", _NUMBERS, value_type=True))
-        self.add(NetType("System.Management.Automation.SwitchParameter", ("System.ValueType",), value_type=True))
+        self.add(
+            NetType("System.Management.Automation.SwitchParameter", ("System.ValueType",), value_type=True)
+        )
 
     def add(self, kind: NetType) -> NetType:
         """Make a type known."""

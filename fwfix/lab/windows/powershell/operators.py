@@ -14,7 +14,15 @@ from fwfix.lab.windows.powershell.nettypes import NetType
 from fwfix.lab.windows.powershell.regexes import compile_regex, replace, split, wildcard
 from fwfix.lab.windows.powershell.signals import NotInDialect
 from fwfix.lab.windows.powershell.values import (
-    Array, Collection, Hashtable, NetList, ScriptBlock, TypeRef, Value, is_list, items_of,
+    Array,
+    Collection,
+    Hashtable,
+    NetList,
+    ScriptBlock,
+    TypeRef,
+    Value,
+    is_list,
+    items_of,
 )  # fmt: skip
 
 Test = Callable[[Value, Value, bool], bool]
@@ -79,7 +87,11 @@ class Operators:
         """Apply a comparison; a list on the left is filtered."""
         test = self.tests[name]
         if is_list(left):
-            kept = [item for item in items_of(left) if self._item_test(test, name, item, right, ignore_case=ignore_case)]
+            kept = [
+                item
+                for item in items_of(left)
+                if self._item_test(test, name, item, right, ignore_case=ignore_case)
+            ]
             return Array(kept)
         return test(left, right, ignore_case)
 
@@ -155,7 +167,9 @@ class Operators:
         if len(operands) > 2:  # noqa: PLR2004 - pattern, count, options
             if self.convert.texts.of(operands[2]).lower() != "simplematch":
                 raise NotInDialect("these options of -split")
-            pattern = compile_regex("".join("\\" + c if not c.isalnum() else c for c in source), ignore_case=ignore_case)
+            pattern = compile_regex(
+                "".join("\\" + c if not c.isalnum() else c for c in source), ignore_case=ignore_case
+            )
         if limit < 0:
             raise NotInDialect("a negative count of -split")
         parts = [p for item in items_of(left) for p in split(pattern, self.convert.texts.of(item), limit)]
@@ -163,7 +177,9 @@ class Operators:
 
     def split_words(self, value: Value) -> Value:
         """Return unary `-split`."""
-        return Array((w for item in items_of(value) for w in self.convert.texts.of(item).split()), "System.String")
+        return Array(
+            (w for item in items_of(value) for w in self.convert.texts.of(item).split()), "System.String"
+        )
 
     def join(self, left: Value, right: Value) -> Value:
         """Return `left -join right`."""

@@ -176,7 +176,9 @@ class Parser(ExpressionParser):
 
     def command(self, node: TreeNode) -> nodes.Command:
         """Return a command; its arguments are read from the text, as PowerShell's tokenizer does."""
-        named = [c for c in node.children if c.type not in ("command_invokation_operator", "command_elements")]
+        named = [
+            c for c in node.children if c.type not in ("command_invokation_operator", "command_elements")
+        ]
         call = [c for c in node.children if c.type == "command_invokation_operator"]
         if len(named) != 1 or len(call) > 1:
             raise self.reader.refuse(node, "this command")
@@ -246,7 +248,10 @@ class Parser(ExpressionParser):
         body, condition = node.named_children
         until = any(c.type == "until" or self.reader.text(c).lower() == "until" for c in node.children)
         return nodes.DoLoop(
-            condition=self.statement(core(condition)), body=self.block(body), until=until, line=self.line(node)
+            condition=self.statement(core(condition)),
+            body=self.block(body),
+            until=until,
+            line=self.line(node),
         )
 
     def for_statement(self, node: TreeNode) -> Statement:
@@ -298,7 +303,11 @@ class Parser(ExpressionParser):
                 raise self.reader.refuse(child, "this in a switch")
         assert subject is not None
         return nodes.Switch(
-            mode=mode, case_sensitive=case_sensitive, subject=subject, clauses=tuple(clauses), line=self.line(node)
+            mode=mode,
+            case_sensitive=case_sensitive,
+            subject=subject,
+            clauses=tuple(clauses),
+            line=self.line(node),
         )
 
     def switch_clauses(self, body: TreeNode) -> list[tuple[nodes.Expression | None, Block]]:
@@ -313,7 +322,12 @@ class Parser(ExpressionParser):
                     continue
                 start, end = self.reader.span(condition)
                 arguments, redirections = ArgumentScanner(self, start, end).scan()
-                if len(arguments) != 1 or redirections or arguments[0].value is None or arguments[0].parameter:
+                if (
+                    len(arguments) != 1
+                    or redirections
+                    or arguments[0].value is None
+                    or arguments[0].parameter
+                ):
                     raise self.reader.refuse(condition, "this condition of a switch")
                 found.append((arguments[0].value, self.block(block)))
         return found

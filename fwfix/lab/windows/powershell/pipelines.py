@@ -14,10 +14,26 @@ from fwfix.lab.windows.powershell.functions import FunctionStage
 from fwfix.lab.windows.powershell.natives import run_native
 from fwfix.lab.windows.powershell.scopes import Cell, Scope
 from fwfix.lab.windows.powershell.signals import NotInDialect, ReturnSignal, StopUpstream
-from fwfix.lab.windows.powershell.stages import CmdletStage, Context, ContextStage, NativeStage, Stage, common_action
+from fwfix.lab.windows.powershell.stages import (
+    CmdletStage,
+    Context,
+    ContextStage,
+    NativeStage,
+    Stage,
+    common_action,
+)
 from fwfix.lab.windows.powershell.statements import Statements
 from fwfix.lab.windows.powershell.values import (
-    EMPTY, Array, Hashtable, NetList, ScriptBlock, Value, collected, enumerate_value, items_of, plain,
+    EMPTY,
+    Array,
+    Hashtable,
+    NetList,
+    ScriptBlock,
+    Value,
+    collected,
+    enumerate_value,
+    items_of,
+    plain,
 )  # fmt: skip
 
 
@@ -118,14 +134,18 @@ class Pipelines(Statements):
         context = Context(self, self.scope, streams, self.action)
         if isinstance(name, ScriptBlock):
             arguments = self.arguments(node)
-            return self._function("", name.body, arguments, target, context, has_input=has_input, dot=node.call == ".")
+            return self._function(
+                "", name.body, arguments, target, context, has_input=has_input, dot=node.call == "."
+            )
         if not isinstance(name, str):
             raise NotInDialect("a command that is neither a name nor a script block")
         if node.call == ".":
             raise NotInDialect("dot-sourcing of something else than a script block")
         return self._named(name, node, target, context, has_input=has_input)
 
-    def _named(self, name: str, node: nodes.Command, sink: Sink, context: Context, *, has_input: bool) -> Stage:
+    def _named(
+        self, name: str, node: nodes.Command, sink: Sink, context: Context, *, has_input: bool
+    ) -> Stage:
         lowered = name.lower()
         aliases = {**ALIASES, **DESKTOP_ALIASES} if self.edition.desktop else ALIASES
         lowered = aliases.get(lowered, lowered)
@@ -134,7 +154,9 @@ class Pipelines(Statements):
             arguments = self.arguments(node)
             return self._function(function.name, function.body, arguments, sink, context, has_input=has_input)
         command = self.commands.get(lowered) or self.commands.get(lowered.rsplit("\\", 1)[-1])
-        if command is not None and self._available(command.since, desktop=command.desktop_only, core=command.core_only):
+        if command is not None and self._available(
+            command.since, desktop=command.desktop_only, core=command.core_only
+        ):
             arguments = self.arguments(node)
             inner = CmdletStage(self, command, arguments, sink, has_input=has_input)
             context.action = common_action(inner.bound.common, self) or self.action
@@ -143,7 +165,9 @@ class Pipelines(Statements):
         native = self.host.native(name)
         if native is not None and not is_real_command(lowered):
             strings = self.native_arguments(node)
-            return ContextStage(context, NativeStage(lambda items: run_native(self, native, strings, items, sink, node)))
+            return ContextStage(
+                context, NativeStage(lambda items: run_native(self, native, strings, items, sink, node))
+            )
         if is_real_command(lowered) or any(c in name for c in "\\/.:"):
             raise NotInDialect(f"the command {name}")
         failed = error(
@@ -195,12 +219,16 @@ class Pipelines(Statements):
                 found.append(RawArgument(value="-" + argument.parameter))
             elif argument.parameter:
                 value = self.value(argument.value) if argument.value is not None else None
-                found.append(RawArgument(name=argument.parameter, value=value, given=argument.value is not None))
+                found.append(
+                    RawArgument(name=argument.parameter, value=value, given=argument.value is not None)
+                )
             elif argument.bare and isinstance(argument.value, nodes.Literal) and argument.value.value == "--":
                 only_values = True
             else:
                 assert argument.value is not None
-                found.append(RawArgument(value=self.value(argument.value), text=self._written(argument.value)))
+                found.append(
+                    RawArgument(value=self.value(argument.value), text=self._written(argument.value))
+                )
         return found
 
     @staticmethod
@@ -230,7 +258,12 @@ class Pipelines(Statements):
                 continue
             assert argument.value is not None
             written = self._written(argument.value)
-            if argument.bare and not written and isinstance(argument.value, nodes.Literal) and not self.edition.desktop:
+            if (
+                argument.bare
+                and not written
+                and isinstance(argument.value, nodes.Literal)
+                and not self.edition.desktop
+            ):
                 if any(c in str(argument.value.value) for c in "*?["):
                     raise NotInDialect("a wildcard for a native program")
             value = self.value(argument.value)
@@ -248,7 +281,9 @@ class Pipelines(Statements):
             merge = redirection.merge
             if not merge and not self._is_null(redirection.target):
                 raise NotInDialect("a redirection to a file", line=redirection.line)
-            if redirection.stream not in ("1", "2", "3", "6", "*") or (merge and redirection.stream not in ("2",)):
+            if redirection.stream not in ("1", "2", "3", "6", "*") or (
+                merge and redirection.stream not in ("2",)
+            ):
                 raise NotInDialect("this redirection", line=redirection.line)
             changed = Streams(streams.error, streams.host, streams.warning)
             if redirection.stream in ("2", "*"):
@@ -275,7 +310,9 @@ class Pipelines(Statements):
         """Run a script block as a call of its own."""
         context = Context(self, self.scope, self.streams, self.action)
         raw = [RawArgument(value=a) for a in arguments]
-        stage = self._function("", block.body, raw, sink, context, has_input=stdin is not None, dot=not new_scope)
+        stage = self._function(
+            "", block.body, raw, sink, context, has_input=stdin is not None, dot=not new_scope
+        )
         if item is not EMPTY:
             context.scope.cells["_"] = Cell(item)
         stage.begin()

@@ -171,7 +171,9 @@ class _Translator:
 
 
 @functools.lru_cache(maxsize=512)
-def compile_regex(source: str, *, ignore_case: bool, multiline: bool = False, single_line: bool = False) -> NetPattern:
+def compile_regex(
+    source: str, *, ignore_case: bool, multiline: bool = False, single_line: bool = False
+) -> NetPattern:
     """Compile a pattern of .NET.
 
     Raises:
@@ -182,7 +184,11 @@ def compile_regex(source: str, *, ignore_case: bool, multiline: bool = False, si
     named = [name for name in translator.groups if name]
     if named and len(named) != len(translator.groups) and translator.back_numbers:
         raise translator.refuse("back references with named groups")
-    flags = (re.IGNORECASE if ignore_case else 0) | (re.MULTILINE if multiline else 0) | (re.DOTALL if single_line else 0)
+    flags = (
+        (re.IGNORECASE if ignore_case else 0)
+        | (re.MULTILINE if multiline else 0)
+        | (re.DOTALL if single_line else 0)
+    )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")

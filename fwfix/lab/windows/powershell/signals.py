@@ -35,7 +35,7 @@ class ParseFailure(Exception):  # noqa: N818 - PowerShell's ParseException; a va
         self.error_id = error_id
 
 
-class Cancelled(BaseException):  # noqa: N818 - must pass through every handler, as KeyboardInterrupt does
+class Cancelled(BaseException):
     """The script was told to stop from outside, or its deadline has passed."""
 
 

@@ -58,7 +58,7 @@ class Parameter:
         return self.sets.get(set_name) or self.sets.get(ALL_SETS)
 
 
-def parameter(  # noqa: PLR0913 - keywords only
+def parameter(
     name: str,
     kind: str | NetType = "",
     *,
@@ -75,7 +75,11 @@ def parameter(  # noqa: PLR0913 - keywords only
 ) -> Parameter:
     """Return a parameter that binds alike in all its sets."""
     how = Binding(
-        mandatory=mandatory, position=position, pipeline=pipeline, by_property=by_property, remaining=remaining
+        mandatory=mandatory,
+        position=position,
+        pipeline=pipeline,
+        by_property=by_property,
+        remaining=remaining,
     )
     return Parameter(
         name=name, type=kind, aliases=aliases, sets=dict.fromkeys(sets, how), ps_type=ps_type,

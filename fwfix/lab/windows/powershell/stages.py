@@ -108,7 +108,9 @@ class PipelineBinder:
     def _sets(self) -> list[str]:
         return self.binder.sets
 
-    def _by_property(self, parameter: Parameter, item: Value, found: dict[str, Value], *, convert: bool) -> None:
+    def _by_property(
+        self, parameter: Parameter, item: Value, found: dict[str, Value], *, convert: bool
+    ) -> None:
         if not isinstance(item, PSObject):
             return
         for name in (parameter.name, *parameter.aliases):
@@ -127,7 +129,11 @@ class PipelineBinder:
                 return None
             return (Array([value]),) if self._is_array(parameter) else (value,)
         if value is None:
-            return (None,) if not any(b.mandatory for b in parameter.sets.values()) or parameter.allow_null else None
+            return (
+                (None,)
+                if not any(b.mandatory for b in parameter.sets.values()) or parameter.allow_null
+                else None
+            )
         kind = self.binder.kind(parameter)
         if kind is None or kind.full_name == "System.Object":
             return (value,)
@@ -149,7 +155,9 @@ class PipelineBinder:
 class CmdletStage:
     """A command of the engine or a stand-in."""
 
-    def __init__(self, engine: Core, command: Command, arguments: list[RawArgument], sink: Sink, *, has_input: bool) -> None:
+    def __init__(
+        self, engine: Core, command: Command, arguments: list[RawArgument], sink: Sink, *, has_input: bool
+    ) -> None:
         name = command.error_name or command.name
         self.engine = engine
         self.binder = Binder(
@@ -175,7 +183,9 @@ class CmdletStage:
             found = self.pipeline.bind(item)
             if found is None:
                 kind = "System.Management.Automation.ParameterBindingException"
-                self.invocation.write_error(None, "InputObjectNotBound", category="InvalidArgument", kind=kind)
+                self.invocation.write_error(
+                    None, "InputObjectNotBound", category="InvalidArgument", kind=kind
+                )
                 return
             self.invocation.values = {**self.bound.values, **found}
         self.processor.process()
@@ -190,7 +200,9 @@ def common_action(common: dict[str, Value], engine: Core) -> str | None:
     if "erroraction" not in common:
         return None
     value = common["erroraction"]
-    text = (value.kind.name_of(value.number) or "") if isinstance(value, EnumValue) else engine.texts.of(value)
+    text = (
+        (value.kind.name_of(value.number) or "") if isinstance(value, EnumValue) else engine.texts.of(value)
+    )
     known = ("continue", "stop", "silentlycontinue", "ignore")
     matches = [k for k in known if k == text.lower()]
     if not matches:

@@ -11,10 +11,23 @@ from fwfix.lab.windows.powershell.evaluator import Evaluator
 from fwfix.lab.windows.powershell.regexes import wildcard
 from fwfix.lab.windows.powershell.scopes import Cell, Function
 from fwfix.lab.windows.powershell.signals import (
-    BreakSignal, Cancelled, ContinueSignal, ExitSignal, NotInDialect, ReturnSignal,
+    BreakSignal,
+    Cancelled,
+    ContinueSignal,
+    ExitSignal,
+    NotInDialect,
+    ReturnSignal,
 )  # fmt: skip
 from fwfix.lab.windows.powershell.values import (
-    EMPTY, ErrorRecord, NetException, ScriptBlock, Value, collected, enumerate_value, items_of, plain,
+    EMPTY,
+    ErrorRecord,
+    NetException,
+    ScriptBlock,
+    Value,
+    collected,
+    enumerate_value,
+    items_of,
+    plain,
 )  # fmt: skip
 
 _MAX_DEPTH = 60
@@ -216,9 +229,11 @@ class Statements(Evaluator):
         if isinstance(value, ScriptBlock):
             return self.convert.to_bool(self.block_value(value, item))
         if node.mode == "exact":
-            return self.ops.compare.equal(item, value, ignore_case=not node.case_sensitive) if not isinstance(
-                item, str
-            ) else self.ops.compare.equal(item, self.texts.of(value), ignore_case=not node.case_sensitive)
+            return (
+                self.ops.compare.equal(item, value, ignore_case=not node.case_sensitive)
+                if not isinstance(item, str)
+                else self.ops.compare.equal(item, self.texts.of(value), ignore_case=not node.case_sensitive)
+            )
         text = self.texts.of(item)
         if node.mode == "wildcard":
             pattern = wildcard(self.texts.of(value), ignore_case=not node.case_sensitive)

@@ -9,8 +9,22 @@ from fwfix.lab.windows.powershell.edition import Edition
 from fwfix.lab.windows.powershell.signals import NotInDialect
 from fwfix.lab.windows.powershell.times import DateTime, TimeSpan
 from fwfix.lab.windows.powershell.values import (
-    EMPTY, Array, Char, Collection, EnumValue, ErrorRecord, Hashtable, Instance, NetException, NetList,
-    OrderedDictionary, PSObject, ScriptBlock, Switch, TypeRef, Value,
+    EMPTY,
+    Array,
+    Char,
+    Collection,
+    EnumValue,
+    ErrorRecord,
+    Hashtable,
+    Instance,
+    NetException,
+    NetList,
+    OrderedDictionary,
+    PSObject,
+    ScriptBlock,
+    Switch,
+    TypeRef,
+    Value,
 )  # fmt: skip
 
 _LARGE_EXPONENT = 15

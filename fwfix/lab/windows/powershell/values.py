@@ -40,7 +40,9 @@ class NetList:
 
     __slots__ = ("element", "generic", "items")
 
-    def __init__(self, items: Iterable[Value] = (), *, generic: bool = False, element: str = "System.Object") -> None:
+    def __init__(
+        self, items: Iterable[Value] = (), *, generic: bool = False, element: str = "System.Object"
+    ) -> None:
         self.items = list(items)
         self.generic = generic
         self.element = element
@@ -157,7 +159,9 @@ class PSObject:
 def cim_instance(class_name: str, pairs: Iterable[tuple[str, Value]], data: object = None) -> PSObject:
     """Return an object that binds to parameters as a CIM instance of that class does."""
     base = "Microsoft.Management.Infrastructure.CimInstance"
-    return PSObject(pairs, type_names=(f"{base}#{class_name}", base, "System.Object"), net_type=base, data=data)
+    return PSObject(
+        pairs, type_names=(f"{base}#{class_name}", base, "System.Object"), net_type=base, data=data
+    )
 
 
 @dataclass(frozen=True, slots=True)

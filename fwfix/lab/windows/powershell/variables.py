@@ -20,7 +20,21 @@ _UNKNOWN = {
     "^", "$", "pssessionapplicationname", "pssessionconfigurationname", "psboundparameters.", "logcommandhealthevent",
     "psnativecommandargumentpassing", "psnativecommanduseerroractionpreference", "islinux.", "debugpreference.",
 }  # fmt: skip
-_READ_ONLY = {"null", "true", "false", "?", "error", "pid", "psversiontable", "psedition", "executioncontext", "islinux", "iswindows", "ismacos", "iscoreclr"}
+_READ_ONLY = {
+    "null",
+    "true",
+    "false",
+    "?",
+    "error",
+    "pid",
+    "psversiontable",
+    "psedition",
+    "executioncontext",
+    "islinux",
+    "iswindows",
+    "ismacos",
+    "iscoreclr",
+}
 
 
 class GuardedTable(OrderedDictionary):

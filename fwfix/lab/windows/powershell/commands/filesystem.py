@@ -58,7 +58,7 @@ def _test_path(call: Invocation) -> None:
         call.write(call.engine.host.registry.values(key) is not None and kind != "leaf")
         return
     if path.lower().startswith("env:"):
-        known = call.engine.read_environment(path[4:]) is not None  # type: ignore[attr-defined]
+        known = call.engine.read_environment(path[4:]) is not None
         call.write(known and kind != "container")
         return
     path = _file_path(call)
@@ -86,7 +86,9 @@ def _new_item(call: Invocation) -> None:
     files = call.engine.host.files
     if kind == "directory":
         if (files.is_folder(path) and not call.flag("Force")) or files.is_file(path):
-            call.write_error(None, "DirectoryExist", category="ResourceExists", kind="System.IO.IOException", target=path)
+            call.write_error(
+                None, "DirectoryExist", category="ResourceExists", kind="System.IO.IOException", target=path
+            )
             return
         files.make_folder(path)
         call.write(Bag("System.IO.DirectoryInfo", {"FullName": path, "Name": path.rsplit("/", 1)[-1]}))
@@ -94,7 +96,9 @@ def _new_item(call: Invocation) -> None:
     if kind != "file":
         raise NotInDialect(f"New-Item of a {kind}")
     if files.is_folder(path) or (files.is_file(path) and not call.flag("Force")):
-        call.write_error(None, "NewItemIOError", category="WriteError", kind="System.IO.IOException", target=path)
+        call.write_error(
+            None, "NewItemIOError", category="WriteError", kind="System.IO.IOException", target=path
+        )
         return
     parent = path.rsplit("/", 1)[0]
     if "/" in path and not files.is_folder(parent or "/"):
@@ -200,8 +204,23 @@ def _get_item_property(call: Invocation) -> None:
 
 def _paths(*, mandatory: bool = True) -> tuple[Parameter, ...]:
     return (
-        parameter("Path", "string[]", position=0, mandatory=mandatory, pipeline=True, by_property=True, sets=("Path",)),
-        parameter("LiteralPath", "string[]", mandatory=mandatory, by_property=True, aliases=("PSPath", "LP"), sets=("LiteralPath",)),
+        parameter(
+            "Path",
+            "string[]",
+            position=0,
+            mandatory=mandatory,
+            pipeline=True,
+            by_property=True,
+            sets=("Path",),
+        ),
+        parameter(
+            "LiteralPath",
+            "string[]",
+            mandatory=mandatory,
+            by_property=True,
+            aliases=("PSPath", "LP"),
+            sets=("LiteralPath",),
+        ),
     )
 
 

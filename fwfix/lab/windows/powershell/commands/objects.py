@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
+from functools import cmp_to_key
 
 from fwfix.lab.windows.powershell.errors import NetError, PSError
 from fwfix.lab.windows.powershell.functions import type_from_text
@@ -10,10 +12,17 @@ from fwfix.lab.windows.powershell.invocation import Invocation
 from fwfix.lab.windows.powershell.signals import NotInDialect
 from fwfix.lab.windows.powershell.signature import Command, parameter, per_record
 from fwfix.lab.windows.powershell.values import (
-    Array, Hashtable, NetList, PSObject, ScriptBlock, Value, items_of,
+    Array,
+    Hashtable,
+    NetList,
+    PSObject,
+    ScriptBlock,
+    Value,
+    items_of,
 )  # fmt: skip
 
 _COMMANDS = "Microsoft.PowerShell.Commands."
+_Grouped = tuple[Value, list[Value]]
 _INPUT = parameter("InputObject", "psobject", pipeline=True)
 
 
@@ -61,13 +70,13 @@ class _ForEach:
             self._run(block, item)
 
     def _member(self, item: Value) -> Value:
-        members = self.call.engine.members  # type: ignore[attr-defined]
+        members = self.call.engine.access
         if isinstance(item, PSObject) and self.member.lower() not in item.properties:
             return None
         try:
-            return members.property(item, self.member)  # type: ignore[no-any-return]
+            return members.property(item, self.member)
         except NotInDialect:
-            return members.method(item, self.member, [])  # type: ignore[no-any-return]
+            return members.method(item, self.member, [])
 
     def end(self) -> None:
         """Run the last block."""
@@ -84,11 +93,12 @@ class _Where:
     def __init__(self, invocation: Invocation) -> None:
         self.call = invocation
         self.block: ScriptBlock | None = None
+        self.name = invocation.text("Property")
         first = invocation.get("FilterScript")
         if isinstance(first, ScriptBlock):
             self.block = first
-        elif first is not None and not invocation.has("Property"):
-            invocation.values["property"] = first
+        elif first is not None:
+            self.name = invocation.engine.texts.of(first)
         self.operator = next((o for o in _WHERE_OPERATORS if invocation.flag(o)), "")
 
     def begin(self) -> None:
@@ -103,10 +113,10 @@ class _Where:
         engine = self.call.engine
         if self.block is not None:
             return engine.convert.to_bool(engine.block_value(self.block, item))
-        name = self.call.text("Property")
+        name = self.name
         if not name:
             raise NotInDialect("Where-Object without a condition")
-        value = engine.members.property(item, name) if item is not None else None  # type: ignore[attr-defined]
+        value = engine.access.property(item, name) if item is not None else None
         if not self.operator:
             if self.call.has("Value"):
                 raise NotInDialect("Where-Object without an operator")
@@ -147,7 +157,7 @@ class _Group:
             return item
         if isinstance(names[0], ScriptBlock):
             return self.call.engine.block_value(names[0], item)
-        return self.call.engine.members.property(item, self.call.engine.texts.of(names[0]))  # type: ignore[attr-defined, no-any-return]
+        return self.call.engine.access.property(item, self.call.engine.texts.of(names[0]))
 
     def end(self) -> None:
         """Write the groups; PowerShell sorts them by key."""
@@ -159,16 +169,22 @@ class _Group:
         else:
             ordered = self.groups
         for key, members in ordered:
-            pairs: list[tuple[str, Value]] = [("Count", len(members)), ("Name", self.call.engine.texts.of(key))]
+            pairs: list[tuple[str, Value]] = [
+                ("Count", len(members)),
+                ("Name", self.call.engine.texts.of(key)),
+            ]
             if not self.call.flag("NoElement"):
                 pairs.insert(1, ("Group", NetList(members)))
-            self.call.write(PSObject(pairs, net_type=_COMMANDS + "GroupInfo", type_names=(_COMMANDS + "GroupInfo",)))
+            self.call.write(
+                PSObject(pairs, net_type=_COMMANDS + "GroupInfo", type_names=(_COMMANDS + "GroupInfo",))
+            )
 
 
-def _sorted(groups: list[tuple[Value, list[Value]]], order: object) -> list[tuple[Value, list[Value]]]:
-    from functools import cmp_to_key  # noqa: PLC0415 - only here
+def _sorted(groups: list[_Grouped], order: Callable[[Value, Value], int]) -> list[_Grouped]:
+    def compare(one: _Grouped, other: _Grouped) -> int:
+        return order(one[0], other[0])
 
-    return sorted(groups, key=cmp_to_key(lambda a, b: order(a[0], b[0])))  # type: ignore[operator]
+    return sorted(groups, key=cmp_to_key(compare))
 
 
 class _Measure:
@@ -186,7 +202,7 @@ class _Measure:
             return
         item = self.call.item
         if self.call.has("Property"):
-            item = self.call.engine.members.property(item, self.call.text("Property"))  # type: ignore[attr-defined]
+            item = self.call.engine.access.property(item, self.call.text("Property"))
         if item is None:
             return
         self.count += 1
@@ -237,11 +253,13 @@ def _new_object(call: Invocation) -> None:
     if call.has("Property"):
         raise NotInDialect("New-Object -Property")
     try:
-        call.write(engine.members.construct(kind, arguments))  # type: ignore[attr-defined]
+        call.write(engine.access.construct(kind, arguments))
     except NetError as exc:
         message = None
         if exc.exception.message is not None:
-            message = f'Exception calling ".ctor" with "{len(arguments)}" argument(s): "{exc.exception.message}"'
+            message = (
+                f'Exception calling ".ctor" with "{len(arguments)}" argument(s): "{exc.exception.message}"'
+            )
         failed = call.record(
             message, "ConstructorInvokedThrowException", category="InvalidOperation",
             kind="System.Management.Automation.MethodInvocationException",
@@ -267,7 +285,10 @@ def _add_member(call: Invocation) -> None:
     for name, value in pairs:
         if name.lower() in target.properties and not call.flag("Force"):
             call.write_error(
-                None, "MemberAlreadyExists", category="InvalidOperation", kind="System.InvalidOperationException"
+                None,
+                "MemberAlreadyExists",
+                category="InvalidOperation",
+                kind="System.InvalidOperationException",
             )
             continue
         target.set(name, value)

@@ -23,7 +23,7 @@ def property_value(engine: Core, item: Value, name: str) -> Value:
     """Return a property, null where there is none."""
     if isinstance(item, PSObject):
         return item.get(name)
-    return engine.members.property(item, name)  # type: ignore[attr-defined, no-any-return]
+    return engine.access.property(item, name)
 
 
 def _entry(table: Hashtable, *names: str) -> Value:
@@ -126,7 +126,11 @@ class _Select:
         if any(c in text for c in "*?["):
             pattern = wildcard(text, ignore_case=True)
             excluded = {t.lower() for t in self.call.texts("ExcludeProperty")}
-            return [(p.name, p.value) for k, p in item.properties.items() if pattern.fullmatch(p.name) and k not in excluded]
+            return [
+                (p.name, p.value)
+                for k, p in item.properties.items()
+                if pattern.fullmatch(p.name) and k not in excluded
+            ]
         known = item.properties.get(text.lower())
         return [(known.name if known else text, known.value if known else None)]
 
@@ -134,7 +138,12 @@ class _Select:
         name = self.call.text("ExpandProperty")
         if isinstance(item, PSObject) and name.lower() not in item.properties:
             message = f'Property "{name}" cannot be found.'
-            self.call.write_error(message, "ExpandPropertyNotFound", category="InvalidArgument", kind="System.Management.Automation.PSArgumentException")
+            self.call.write_error(
+                message,
+                "ExpandPropertyNotFound",
+                category="InvalidArgument",
+                kind="System.Management.Automation.PSArgumentException",
+            )
             return []
         return items_of(property_value(self.call.engine, item, name))
 

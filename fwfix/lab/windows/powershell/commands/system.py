@@ -31,8 +31,16 @@ def _sleep(call: Invocation) -> None:
 
 def _get_date(call: Invocation) -> None:
     given = call.get("Date")
-    value = given if isinstance(given, DateTime) else DateTime(from_python(call.engine.host.clock.now()).ticks, "Local")
-    parts = {name: call.number(name) for name in ("Year", "Month", "Day", "Hour", "Minute", "Second") if call.has(name)}
+    value = (
+        given
+        if isinstance(given, DateTime)
+        else DateTime(from_python(call.engine.host.clock.now()).ticks, "Local")
+    )
+    parts = {
+        name: call.number(name)
+        for name in ("Year", "Month", "Day", "Hour", "Minute", "Second")
+        if call.has(name)
+    }
     if parts:
         raise NotInDialect("Get-Date of parts")
     if call.has("UFormat"):
@@ -88,7 +96,7 @@ def _set_variable(call: Invocation) -> None:
     if call.has("Scope") or call.has("Option"):
         raise NotInDialect("Set-Variable with a scope or an option")
     variable = Variable(scope="", name=call.text("Name"), line=0)
-    call.engine.write(variable, call.get("Value"))  # type: ignore[attr-defined]
+    call.engine.write(variable, call.get("Value"))
 
 
 def _compare_guard(exc: NetError) -> None:

@@ -8,15 +8,36 @@ from typing import TYPE_CHECKING
 from fwfix.lab.windows.powershell.errors import NetError, PSError, error, method_failed
 from fwfix.lab.windows.powershell.instances import Bag, Match, Stopwatch, XmlNode
 from fwfix.lab.windows.powershell.members import (
-    collections, dates, exceptions, files, intrinsic, numeric, services, strings, text, xmlnodes,
+    collections,
+    dates,
+    exceptions,
+    files,
+    intrinsic,
+    numeric,
+    services,
+    strings,
+    text,
+    xmlnodes,
 )  # fmt: skip
 from fwfix.lab.windows.powershell.members.tables import TABLES, Overload, choose
 from fwfix.lab.windows.powershell.nettypes import EnumType, NetType
 from fwfix.lab.windows.powershell.signals import NotInDialect
 from fwfix.lab.windows.powershell.texts import type_label
 from fwfix.lab.windows.powershell.values import (
-    EMPTY, Array, Char, Collection, EnumValue, Hashtable, NetList, PSObject, ScriptBlock, Switch, TypeRef, Value,
-    enumerate_value, plain,
+    EMPTY,
+    Array,
+    Char,
+    Collection,
+    EnumValue,
+    Hashtable,
+    NetList,
+    PSObject,
+    ScriptBlock,
+    Switch,
+    TypeRef,
+    Value,
+    enumerate_value,
+    plain,
 )  # fmt: skip
 
 if TYPE_CHECKING:
@@ -93,7 +114,9 @@ class Members:
     def _missing(self, target: Value, name: str) -> Value:
         engine = self.engine
         if engine.scope.is_strict():
-            message = f"The property '{name}' cannot be found on this object. Verify that the property exists."
+            message = (
+                f"The property '{name}' cannot be found on this object. Verify that the property exists."
+            )
             raise error(message, "PropertyNotFoundStrict", category="NotSpecified")
         if name.lower() in _COUNTS:
             if target is None:
@@ -102,7 +125,7 @@ class Members:
                 return None
             if not isinstance(target, Hashtable):
                 return 1
-        if target is None or isinstance(target, _COMPLETE | PSObject | Hashtable):
+        if target is None or isinstance(target, (*_COMPLETE, PSObject, Hashtable)):
             if not isinstance(target, Hashtable) or name.lower() not in _HASHTABLE_UNKNOWN:
                 return None
         raise NotInDialect(f"the property {name} of a {type_label(target)}")
@@ -118,7 +141,11 @@ class Members:
             if isinstance(item, PSObject) and name.lower() not in item.properties:
                 continue
             value = self.property(item, name)
-            if value is None and not isinstance(item, PSObject) and not (isinstance(item, Hashtable) and item.has(name)):
+            if (
+                value is None
+                and not isinstance(item, PSObject)
+                and not (isinstance(item, Hashtable) and item.has(name))
+            ):
                 continue
             self._flatten(value, found)
         return plain(_collected(found))
@@ -167,21 +194,19 @@ class Members:
         lowered = name.lower()
         if lowered in ("where", "foreach") and not isinstance(target, Hashtable):
             return intrinsic.where_or_foreach(self.engine, lowered, target, arguments)
-        if isinstance(target, PSObject):
-            known = target.properties.get(lowered)
-            if known is not None and known.kind == "ScriptMethod":
-                raise NotInDialect("a script method")
         kind = self.engine.convert.type_of(target)
         overloads: list[Overload] = []
         for owner in chain(kind):
-            overloads = TABLES.methods.get((owner, lowered), [])
-            if overloads:
-                break
+            own = TABLES.methods.get((owner, lowered), [])
+            known = {o.parameters for o in overloads}
+            overloads = overloads + [o for o in own if o.parameters not in known]
         if not overloads and isinstance(target, Array | NetList | Collection):
             return self._call_each(target, name, arguments)
         if not overloads:
             raise NotInDialect(f"the method {name} of a {type_label(target)}")
-        overload, converted = choose(self.engine, overloads, arguments, f"{kind.full_name}.{overloads[0].name}")
+        overload, converted = choose(
+            self.engine, overloads, arguments, f"{kind.full_name}.{overloads[0].name}"
+        )
         return self._guarded(overload, len(arguments), target, *converted)
 
     def _call_each(self, target: Array | NetList | Collection, name: str, arguments: list[Value]) -> Value:
@@ -228,7 +253,9 @@ class Members:
         overloads = TABLES.statics.get((kind.full_name, name.lower()), [])
         if isinstance(kind, EnumType) or not overloads:
             raise NotInDialect(f"[{kind.full_name}]::{name}")
-        overload, converted = choose(self.engine, overloads, arguments, f"[{kind.full_name}]::{overloads[0].name}")
+        overload, converted = choose(
+            self.engine, overloads, arguments, f"[{kind.full_name}]::{overloads[0].name}"
+        )
         return self._guarded(overload, len(arguments), *converted)
 
     def construct(self, kind: NetType, arguments: list[Value]) -> Value:

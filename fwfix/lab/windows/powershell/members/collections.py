@@ -10,7 +10,14 @@ from fwfix.lab.windows.powershell.members.tables import constructor, method, pro
 from fwfix.lab.windows.powershell.nettypes import NetType
 from fwfix.lab.windows.powershell.signals import NotInDialect
 from fwfix.lab.windows.powershell.values import (
-    EMPTY, Array, Collection, Hashtable, NetList, OrderedDictionary, Value, items_of,
+    EMPTY,
+    Array,
+    Collection,
+    Hashtable,
+    NetList,
+    OrderedDictionary,
+    Value,
+    items_of,
 )  # fmt: skip
 
 if TYPE_CHECKING:
@@ -69,7 +76,11 @@ def _reverse(engine: Core, self: Array) -> Value:
 
 
 def _item(engine: Core, self: NetList, value: Value) -> Value:
-    return value if self.element == "System.Object" else engine.convert.to(value, engine.types.by_full_name(self.element))
+    return (
+        value
+        if self.element == "System.Object"
+        else engine.convert.to(value, engine.types.by_full_name(self.element))
+    )
 
 
 @method(_L, "Add", "object")
@@ -254,7 +265,8 @@ def _entries(engine: Core, self: Hashtable) -> Value:
     del engine
     kind = "System.Collections.DictionaryEntry"
     return Collection(
-        (Bag(kind, {"Key": k, "Value": v, "Name": k}) for k, v in self.pairs()), "System.Collections.IDictionaryEnumerator"
+        (Bag(kind, {"Key": k, "Value": v, "Name": k}) for k, v in self.pairs()),
+        "System.Collections.IDictionaryEnumerator",
     )
 
 

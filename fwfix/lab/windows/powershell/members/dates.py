@@ -14,7 +14,14 @@ from fwfix.lab.windows.powershell.nettypes import EnumType
 from fwfix.lab.windows.powershell.numbers import Int64
 from fwfix.lab.windows.powershell.signals import NotInDialect
 from fwfix.lab.windows.powershell.times import (
-    TICKS_PER_SECOND, DateTime, TimeSpan, from_python, make_datetime, parse_datetime, parse_exact, parse_span,
+    TICKS_PER_SECOND,
+    DateTime,
+    TimeSpan,
+    from_python,
+    make_datetime,
+    parse_datetime,
+    parse_exact,
+    parse_span,
 )  # fmt: skip
 from fwfix.lab.windows.powershell.values import EMPTY, EnumValue, Reference, Value
 
@@ -83,7 +90,9 @@ def _add_months(engine: Core, self: DateTime, months: int) -> Value:
         except NetError:
             continue
         return DateTime(made.ticks + self.ticks % _DAY, self.kind)
-    return DateTime(make_datetime((year, month + 1, moment.day), self.kind).ticks + self.ticks % _DAY, self.kind)
+    return DateTime(
+        make_datetime((year, month + 1, moment.day), self.kind).ticks + self.ticks % _DAY, self.kind
+    )
 
 
 @method(_D, "AddYears", "int")
@@ -199,7 +208,11 @@ def _parsed(text: str, styles: EnumValue | None) -> DateTime:
         if any(c.isdigit() for c in text):
             raise NotInDialect(f"'{text}' as a date")
         raise NetError("FormatException")
-    return DateTime(found.ticks, "Utc") if zone == "assume-utc" or (zone == "utc" and found.kind != "Unspecified") else found
+    return (
+        DateTime(found.ticks, "Utc")
+        if zone == "assume-utc" or (zone == "utc" and found.kind != "Unspecified")
+        else found
+    )
 
 
 @static(_D, "Parse", "string")
@@ -211,8 +224,17 @@ def _parse(engine: Core, text: str, culture: Culture | None = None, styles: Enum
 
 
 @static(_D, "ParseExact", "string", "string", "System.Globalization.CultureInfo")
-@static(_D, "ParseExact", "string", "string", "System.Globalization.CultureInfo", "System.Globalization.DateTimeStyles")
-def _parse_exact(engine: Core, text: str, form: str, culture: Culture | None, styles: EnumValue | None = None) -> Value:
+@static(
+    _D,
+    "ParseExact",
+    "string",
+    "string",
+    "System.Globalization.CultureInfo",
+    "System.Globalization.DateTimeStyles",
+)
+def _parse_exact(
+    engine: Core, text: str, form: str, culture: Culture | None, styles: EnumValue | None = None
+) -> Value:
     del engine, culture
     zone = _zone(styles)
     found = parse_exact(text, form)

@@ -55,7 +55,7 @@ def _record(engine: Core, self: NetException) -> Value:
 def _base(engine: Core, self: NetException) -> Value:
     del engine
     while self.inner is not None:
-        self = self.inner  # noqa: PLW0642 - down the chain
+        self = self.inner
     return self
 
 
@@ -74,7 +74,11 @@ def _error_id(engine: Core, self: ErrorRecord) -> Value:
 @prop(_R, "ErrorDetails")
 def _details(engine: Core, self: ErrorRecord) -> Value:
     del engine
-    return None if self.details is None else Bag("System.Management.Automation.ErrorDetails", {"Message": self.details})
+    return (
+        None
+        if self.details is None
+        else Bag("System.Management.Automation.ErrorDetails", {"Message": self.details})
+    )
 
 
 @prop(_R, "CategoryInfo")

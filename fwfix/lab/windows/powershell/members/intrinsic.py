@@ -11,7 +11,18 @@ from fwfix.lab.windows.powershell.nettypes import NetType
 from fwfix.lab.windows.powershell.signals import NotInDialect
 from fwfix.lab.windows.powershell.texts import type_label
 from fwfix.lab.windows.powershell.values import (
-    EMPTY, Array, Collection, Instance, NetList, PSObject, Property, Reference, ScriptBlock, Switch, TypeRef, Value,
+    EMPTY,
+    Array,
+    Collection,
+    Instance,
+    NetList,
+    Property,
+    PSObject,
+    Reference,
+    ScriptBlock,
+    Switch,
+    TypeRef,
+    Value,
     items_of,
 )  # fmt: skip
 

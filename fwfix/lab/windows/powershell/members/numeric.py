@@ -154,19 +154,21 @@ def _min(engine: Core, *values: Value) -> Value:
 @static(_M, "Abs", rest=True)
 def _abs(engine: Core, *values: Value) -> Value:
     found, kind = _numbers(engine, values)
-    return _typed(abs(found[0]), kind)
+    return _typed(max(found[0], -found[0]), kind)
 
 
 @static(_M, "Sign", rest=True)
 def _sign(engine: Core, *values: Value) -> Value:
-    found, _ = _numbers(engine, values)
-    return (found[0] > 0) - (found[0] < 0)
+    number = float(_numbers(engine, values)[0][0])
+    return (number > 0) - (number < 0)
 
 
 def _rounder(mode: str) -> Callable[..., Value]:
     def whole(engine: Core, *values: Value) -> Value:
         found, kind = _numbers(engine, values)
-        number = Decimal(found[0]).quantize(Decimal(1), mode) if abs(found[0]) < 1e15 else Decimal(found[0])
+        number = (
+            Decimal(found[0]).quantize(Decimal(1), mode) if abs(float(found[0])) < 1e15 else Decimal(found[0])
+        )
         return number if kind is Decimal else float(number) if number or found[0] >= 0 else -0.0
 
     return whole

@@ -7,7 +7,15 @@ import uuid
 from typing import TYPE_CHECKING
 
 from fwfix.lab.windows.powershell.errors import NetError, error
-from fwfix.lab.windows.powershell.instances import Bag, Culture, Guid, IPAddress, TextReader, TextWriter, Version
+from fwfix.lab.windows.powershell.instances import (
+    Bag,
+    Culture,
+    Guid,
+    IPAddress,
+    TextReader,
+    TextWriter,
+    Version,
+)
 from fwfix.lab.windows.powershell.members.tables import constructor, method, prop, static, static_prop
 from fwfix.lab.windows.powershell.nettypes import EnumType
 from fwfix.lab.windows.powershell.parser import parse_script
@@ -19,7 +27,12 @@ if TYPE_CHECKING:
     from fwfix.lab.windows.powershell.core import Core
 
 _CONSOLE, _WRITER, _READER = "System.Console", "System.IO.TextWriter", "System.IO.TextReader"
-_ENVIRONMENT, _GUID, _VERSION, _ADDRESS = "System.Environment", "System.Guid", "System.Version", "System.Net.IPAddress"
+_ENVIRONMENT, _GUID, _VERSION, _ADDRESS = (
+    "System.Environment",
+    "System.Guid",
+    "System.Version",
+    "System.Net.IPAddress",
+)
 
 
 def _newline(engine: Core) -> str:
@@ -88,12 +101,12 @@ def _console_write(engine: Core, value: Value) -> Value:
 
 @static(_ENVIRONMENT, "GetEnvironmentVariable", "string")
 def _get_variable(engine: Core, name: str) -> Value:
-    return engine.read_environment(name)  # type: ignore[attr-defined, no-any-return]
+    return engine.read_environment(name)
 
 
 @static(_ENVIRONMENT, "SetEnvironmentVariable", "string", "string")
 def _set_variable(engine: Core, name: str, value: str | None) -> Value:
-    engine.write_environment(name, value)  # type: ignore[attr-defined]
+    engine.write_environment(name, value)
     return EMPTY
 
 

@@ -11,7 +11,7 @@ from fwfix.lab.windows.powershell.formats import format_text
 from fwfix.lab.windows.powershell.instances import Culture
 from fwfix.lab.windows.powershell.members.tables import method, prop, static, static_prop
 from fwfix.lab.windows.powershell.signals import NotInDialect
-from fwfix.lab.windows.powershell.values import Array, Char, EnumValue, Value, items_of, is_list
+from fwfix.lab.windows.powershell.values import Array, Char, EnumValue, Value, is_list, items_of
 
 if TYPE_CHECKING:
     from fwfix.lab.windows.powershell.core import Core
@@ -257,7 +257,9 @@ def _split(engine: Core, self: str, *arguments: Value) -> Value:
     values = list(arguments)
     options, limit = 0, 0
     kind = engine.types.by_full_name("System.StringSplitOptions")
-    if len(values) > 1 and (isinstance(values[-1], EnumValue) or (isinstance(values[-1], str) and len(values[-1]) > 1)):
+    if len(values) > 1 and (
+        isinstance(values[-1], EnumValue) or (isinstance(values[-1], str) and len(values[-1]) > 1)
+    ):
         chosen = engine.convert.to(values.pop(), kind)
         assert isinstance(chosen, EnumValue)
         options = chosen.number

@@ -53,7 +53,9 @@ class Tables:
 TABLES = Tables()
 
 
-def method(kind: str, name: str, *parameters: str, rest: bool = False, core: bool = False) -> Callable[[Function], Function]:
+def method(
+    kind: str, name: str, *parameters: str, rest: bool = False, core: bool = False
+) -> Callable[[Function], Function]:
     """Declare a method of instances: the function takes the engine, the object and the arguments."""
 
     def add(function: Function) -> Function:
@@ -64,7 +66,9 @@ def method(kind: str, name: str, *parameters: str, rest: bool = False, core: boo
     return add
 
 
-def static(kind: str, name: str, *parameters: str, rest: bool = False, core: bool = False) -> Callable[[Function], Function]:
+def static(
+    kind: str, name: str, *parameters: str, rest: bool = False, core: bool = False
+) -> Callable[[Function], Function]:
     """Declare a static method: the function takes the engine and the arguments."""
 
     def add(function: Function) -> Function:
@@ -137,7 +141,9 @@ def _converted_score(engine: Core, value: Value, target: NetType) -> int | None:
     return 30 if target.full_name == "System.String" else 10
 
 
-def choose(engine: Core, overloads: list[Overload], arguments: list[Value], label: str) -> tuple[Overload, list[Value]]:
+def choose(
+    engine: Core, overloads: list[Overload], arguments: list[Value], label: str
+) -> tuple[Overload, list[Value]]:
     """Return the overload that fits best, with the arguments converted."""
     known = [o for o in overloads if not (o.core and engine.edition.desktop)]
     if not known:

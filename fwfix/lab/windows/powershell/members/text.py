@@ -76,7 +76,9 @@ for _name, _encoding in {
     static_prop(_T + "Encoding", _name)(lambda _engine, found=_encoding: found)
 method(_T + "Encoding", "GetBytes", "string")(lambda _engine, self, text: byte_array(encode(text, self)))
 method(_T + "Encoding", "GetByteCount", "string")(lambda _engine, self, text: len(encode(text, self)))
-method(_T + "Encoding", "GetString", "byte[]")(lambda _engine, self, content: _decoded(to_bytes(content), self))
+method(_T + "Encoding", "GetString", "byte[]")(
+    lambda _engine, self, content: _decoded(to_bytes(content), self)
+)
 method(_T + "Encoding", "GetPreamble")(lambda _engine, self: byte_array(self.bom))
 
 
@@ -266,17 +268,27 @@ for _extra in ((), (_RO,)):
         lambda _engine, text, pattern, options=None: _first(_compiled(pattern, options), text).success
     )
     static(_R + "Regex", "Split", "string", "string", *_extra)(
-        lambda _engine, text, pattern, options=None: Array(split(_compiled(pattern, options).compiled, text), "System.String")
+        lambda _engine, text, pattern, options=None: Array(
+            split(_compiled(pattern, options).compiled, text), "System.String"
+        )
     )
     static(_R + "Regex", "Replace", "string", "string", "string", *_extra)(
-        lambda _engine, text, pattern, new, options=None: replace(_compiled(pattern, options).compiled, text, new)
+        lambda _engine, text, pattern, new, options=None: replace(
+            _compiled(pattern, options).compiled, text, new
+        )
     )
-    constructor(_R + "Regex", "string", *_extra)(lambda _engine, pattern, options=None: _compiled(pattern, options))
+    constructor(_R + "Regex", "string", *_extra)(
+        lambda _engine, pattern, options=None: _compiled(pattern, options)
+    )
 method(_R + "Regex", "Matches", "string")(lambda _engine, self, text: _matches(self, text))
 method(_R + "Regex", "Match", "string")(lambda _engine, self, text: _first(self, text))
 method(_R + "Regex", "IsMatch", "string")(lambda _engine, self, text: _first(self, text).success)
-method(_R + "Regex", "Split", "string")(lambda _engine, self, text: Array(split(self.compiled, text), "System.String"))
-method(_R + "Regex", "Replace", "string", "string")(lambda _engine, self, text, new: replace(self.compiled, text, new))
+method(_R + "Regex", "Split", "string")(
+    lambda _engine, self, text: Array(split(self.compiled, text), "System.String")
+)
+method(_R + "Regex", "Replace", "string", "string")(
+    lambda _engine, self, text, new: replace(self.compiled, text, new)
+)
 
 
 def _first(regex: Regex, text: str) -> Match:
@@ -301,7 +313,7 @@ prop(_R + "Group", "Name", core=True)(lambda _engine, self: self.name)
 def _groups(engine: Core, self: Match) -> Value:
     del engine
     count = len(self.pattern.numbers) if self.pattern is not None else 1
-    found = [self.group(n) if self.found is not None else self for n in range(count)]
+    found: list[Value] = [self.group(n) if self.found is not None else self for n in range(count)]
     return GroupCollection(found, self)
 
 

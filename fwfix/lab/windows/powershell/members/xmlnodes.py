@@ -53,7 +53,9 @@ def _root(engine: Core, self: XmlNode) -> Value:
 @prop(_ELEMENT, "LocalName")
 def _name(engine: Core, self: XmlNode) -> Value:
     del engine
-    if any(k.lower() == "name" for k in self.element.attrib) or any(local_name(e.tag).lower() == "name" for e in self.element):
+    if any(k.lower() == "name" for k in self.element.attrib) or any(
+        local_name(e.tag).lower() == "name" for e in self.element
+    ):
         found = child(self, "Name")
         if found is not EMPTY:
             return found

@@ -78,7 +78,11 @@ def _quiet_stream(name: str, switch: str) -> object:
 
 def _write_warning(call: Invocation) -> None:
     given = call.preferences.get("warningaction")
-    action = call.engine.texts.of(given).lower() if given is not None else call.engine.preference("WarningPreference", "continue")
+    action = (
+        call.engine.texts.of(given).lower()
+        if given is not None
+        else call.engine.preference("WarningPreference", "continue")
+    )
     if action in _QUIET:
         return
     if action != "continue":
@@ -122,7 +126,9 @@ def _nothing(call: Invocation) -> None:
 
 
 def _message(*aliases: str) -> Parameter:
-    return parameter("Message", "string", mandatory=True, position=0, pipeline=True, aliases=aliases, allow_empty=True)
+    return parameter(
+        "Message", "string", mandatory=True, position=0, pipeline=True, aliases=aliases, allow_empty=True
+    )
 
 
 def commands() -> tuple[Command, ...]:

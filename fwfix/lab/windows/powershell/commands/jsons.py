@@ -45,9 +45,15 @@ class _ToJson:
     def _warn(self, depth: int) -> None:
         given = self.call.preferences.get("warningaction")
         engine = self.call.engine
-        action = engine.texts.of(given).lower() if given is not None else engine.preference("WarningPreference", "continue")
+        action = (
+            engine.texts.of(given).lower()
+            if given is not None
+            else engine.preference("WarningPreference", "continue")
+        )
         if action not in ("silentlycontinue", "ignore"):
-            engine.streams.warning(f"Resulting JSON is truncated as serialization has exceeded the set depth of {depth}.")
+            engine.streams.warning(
+                f"Resulting JSON is truncated as serialization has exceeded the set depth of {depth}."
+            )
 
 
 class _FromJson:
