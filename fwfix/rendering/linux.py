@@ -12,12 +12,9 @@ from fwfix.model.policy import Family, Protection
 from fwfix.model.runid import is_run_id
 from fwfix.model.script import Script
 from fwfix.rendering.environment import Renderer
-from fwfix.rendering.rules import Rule, make_rules
+from fwfix.rendering.rules import make_rules
 
 Backend = Literal["iptables", "nft"]
-
-# iptables takes chain names of 28 characters at most and cuts comments after 255 (B19).
-_LONGEST_CHAIN = 28
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,32 +101,30 @@ def _common(context: LinuxContext) -> dict[str, str]:
 
 def _host_files(renderer: Renderer, context: LinuxContext) -> dict[str, Script]:
     """Render what lies in the record: our rules, and their rollback."""
-    rules = make_rules(context.protections, context.published, context.families)
     found: dict[str, Script] = {}
     if context.backend == "nft":
-        found["rules.nft"] = _rules(renderer, context, "rules.nft", rules)
+        found["rules.nft"] = _rules(renderer, context, "rules.nft", context.families)
     else:
         if Family.IPV4 in context.families:
-            found["rules.v4"] = _rules(renderer, context, "rules.v4", [r for r in rules if r.family == 4])  # noqa: PLR2004
+            found["rules.v4"] = _rules(renderer, context, "rules.v4", (Family.IPV4,))
         if context.has_ipv6:
-            found["rules.v6"] = _rules(renderer, context, "rules.v6", [r for r in rules if r.family == 6])  # noqa: PLR2004
+            found["rules.v6"] = _rules(renderer, context, "rules.v6", (Family.IPV6,))
     found["rollback.sh"] = renderer.render(
         "linux/host/rollback.sh.j2", script_name="rollback.sh", changes=True, **_common(context)
     )
     return found
 
 
-def _rules(renderer: Renderer, context: LinuxContext, name: str, rules: Sequence[Rule]) -> Script:
+def _rules(renderer: Renderer, context: LinuxContext, name: str, families: Sequence[Family]) -> Script:
     template = "linux/host/rules.nft.j2" if name == "rules.nft" else "linux/host/rules.iptables.j2"
-    if len(f"FWFIX-{context.run_id}D") > _LONGEST_CHAIN:
-        raise RenderError(f"The run id {context.run_id} is too long for a chain.")
+    rules = make_rules(context.protections, context.published, families)
     return renderer.render(
         template,
         script_name=name,
         changes=True,
         run_id=context.run_id,
         family=6 if name == "rules.v6" else 4,
-        rules=tuple(rules),
+        rules=rules,
         forwards=any(rule.forwarded for rule in rules),
     )
 

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
 
@@ -51,14 +52,32 @@ class TracingLoader(jinja2.BaseLoader):
         """Return text, path and a freshness check, as Jinja asks for them."""
         del environment
         path = self.find(template)
+        self.used[template] = self._origin_of(template, path)
+        return _read(path), str(path), lambda: True
+
+    def describe(self, name: str) -> TemplateOrigin:
+        """Return where a template would be taken from.
+
+        Raises:
+            RenderError: there is none of this name.
+        """
+        return self._origin_of(name, self._find_for_people(name))
+
+    def text(self, name: str) -> str:
+        """Return a template as it stands in its file.
+
+        Raises:
+            RenderError: there is none of this name.
+        """
+        return _read(self._find_for_people(name))
+
+    def _find_for_people(self, name: str) -> Path:
         try:
-            content = path.read_bytes()
-            text = content.decode()
-        except (OSError, UnicodeDecodeError) as error:
-            raise RenderError(f"{path}: cannot be read: {error}") from error
-        digest = hashlib.sha256(content).hexdigest()
-        self.used[template] = TemplateOrigin(name=template, origin=self._origin(path), sha256=digest)
-        return text, str(path), lambda: True
+            return self.find(name)
+        except jinja2.TemplateNotFound:
+            near = get_close_matches(name, self.list_templates(), n=1, cutoff=0.4)
+            hint = f"Did you mean {near[0]}?" if near else "See `fwfix templates list`."
+            raise RenderError(f"There is no template {name}.", next=hint) from None
 
     def list_templates(self) -> list[str]:
         """Return every name that can be loaded, without the prefixed ones."""
@@ -80,5 +99,42 @@ class TracingLoader(jinja2.BaseLoader):
                 return path
         raise jinja2.TemplateNotFound(name)
 
-    def _origin(self, path: Path) -> str:
-        return "builtin" if path.is_relative_to(self._places[-1]) else str(path)
+    def _origin_of(self, name: str, path: Path) -> TemplateOrigin:
+        origin = "builtin" if path.is_relative_to(self._places[-1]) else str(path)
+        return TemplateOrigin(name=name, origin=origin, sha256=hashlib.sha256(_read_bytes(path)).hexdigest())
+
+
+def export_templates(directory: Path) -> tuple[Path, ...]:
+    """Copy the built-in templates to a directory; nothing that is there is overwritten.
+
+    Raises:
+        RenderError: a file is there already, or cannot be written.
+    """
+    source = builtin_templates()
+    names = template_names(source)
+    if there := [name for name in names if (directory / name).exists()]:
+        raise RenderError(
+            f"{directory / there[0]} is there already; nothing was written.", next="Export to another folder."
+        )
+    try:
+        for name in names:
+            target = directory / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(_read_bytes(source / name))
+    except OSError as error:
+        raise RenderError(f"The templates cannot be written: {error}") from error
+    return tuple(directory / name for name in names)
+
+
+def _read(path: Path) -> str:
+    try:
+        return _read_bytes(path).decode()
+    except UnicodeDecodeError as error:
+        raise RenderError(f"{path}: is not UTF-8: {error}") from error
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise RenderError(f"{path}: cannot be read: {error}") from error

@@ -1,5 +1,6 @@
 """The rules of a run as values, in the order in which packets meet them; templates word them."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -97,10 +98,10 @@ def _in_order(rules: Iterable[Rule]) -> list[Rule]:
 
 
 def _numbered(rules: Sequence[Rule]) -> Iterator[Rule]:
-    """Give every rule its label; numbers run through both chains of a family."""
-    seen: dict[tuple[int, str], int] = {}
+    """Give every rule its label: the role, with a running number where there are several."""
+    total = Counter(rule.role for rule in rules)
+    seen: Counter[str] = Counter()
     for rule in rules:
-        key = (rule.family, rule.role)
-        seen[key] = seen.get(key, 0) + 1
-        several = sum((other.family, other.role) == key for other in rules) > 1
-        yield replace(rule, label=f"{rule.role}-{seen[key]}" if several else rule.role)
+        seen[rule.role] += 1
+        number = f"-{seen[rule.role]}" if total[rule.role] > 1 else ""
+        yield replace(rule, label=f"{rule.role}{number}")

@@ -22,8 +22,8 @@ FIRST = "20261121T220003Z-4f2a"
 def everything(one: "OnHost") -> str:
     """Return what observing could have changed: rules of every kind, tables, modules, files."""
     return one.sh(
-        "nft list ruleset; cat /proc/net/ip_tables_names /proc/net/ip6_tables_names 2>/dev/null; cat /proc/modules;"
-        "find /var /etc /run -xdev | sort"
+        "nft list ruleset; cat /proc/net/ip_tables_names /proc/net/ip6_tables_names 2>/dev/null; "
+        "cat /proc/modules; find /var /etc /run -xdev | sort"
     )
 
 
@@ -42,7 +42,7 @@ def test_it_tells_what_planning_needs(one: "OnHost") -> None:
     assert seen["machine_id"] == one.sh("cat /etc/machine-id").strip()
     assert (seen["hostname"], seen["uid"], seen["init"]) == ("one", 0, "sysv")
     assert seen["tools"]["iptables"] == "/usr/sbin/iptables"
-    assert seen["tools"]["docker"] == ""
+    assert seen["tools"]["rc-update"] == ""
     assert "nf_tables" in seen["iptables_version"]
     assert "site: p910nd" in seen["save4"]
     assert "site: p910nd" in seen["save6"]
@@ -70,7 +70,7 @@ def test_records_tell_their_state_and_who_made_them(one: "OnHost") -> None:
     assert one.observe()["lock"].split()[0] == FIRST
     assert one.rollback()["ok"]
     (record,) = one.observe()["records"]
-    assert (record["state"], record["timer"]) == ("reverted", False)
+    assert record["state"] == "reverted"
     assert record["since"].endswith("Z")
 
 
@@ -124,13 +124,7 @@ def test_any_bytes_in_a_rule_make_good_json(one: "OnHost", awk: str) -> None:
     comment = b'q " b \\ t \t n \n' + bytes(range(1, 32)) + b"\x7f caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x96\xa8 "
     comment += b"\x80 \xff \xc0\xaf \xed\xa0\x80 \xc3"
     one.sh("cat >/tmp/comment.hex", stdin=comment.hex())
-    body = (
-        "import os,sys; sys.stdout.buffer.write(b'<'+bytes.fromhex(open('/tmp/comment.hex').read())+b'>\\n')"
-    )
-    one.replace_tool(
-        "/usr/sbin/iptables-save",
-        f"exec /usr/bin/perl -e 'print pack(\"H*\", `cat /tmp/comment.hex`)'; : {len(body)}",
-    )
+    one.replace_tool("/usr/sbin/iptables-save", "exec perl -e 'print pack(\"H*\", `cat /tmp/comment.hex`)'")
     seen = one.observe()["save4"]
     expected = comment.decode("utf-8", "replace")
     assert expected.startswith(seen[:60])
@@ -143,7 +137,8 @@ def test_any_bytes_in_a_rule_make_good_json(one: "OnHost", awk: str) -> None:
 
 def test_a_megabyte_of_rules_is_told_quickly_and_whole(one: "OnHost") -> None:
     rules = "".join(
-        f'-A MANY -s 10.{n >> 8}.{n & 255}.0/24 -p tcp -m tcp --dport 1 -m comment --comment "n {n}" -j DROP\n'
+        f"-A MANY -s 10.{n >> 8}.{n & 255}.0/24 -p tcp -m tcp --dport 1 "
+        f'-m comment --comment "n {n}" -j DROP\n'
         for n in range(10000)
     )
     one.sh("iptables-restore -n", stdin=f"*filter\n:MANY - [0:0]\n{rules}COMMIT\n")
