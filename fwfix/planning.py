@@ -86,11 +86,7 @@ def make_plan(inputs: PlanInputs, *, split: Splitter | None = None) -> Plan:
     Raises:
         UsageError: the waves or the time to confirm make no sense.
     """
-    if inputs.confirm_within is not None and inputs.confirm_within < SHORTEST:
-        raise UsageError(
-            "--confirm-within is shorter than 5s",
-            next="Leave it out: then it is computed for each host.",
-        )
+    check_confirm_within(inputs.confirm_within)
     hosts = tuple(plan_host(host, inputs) for host in inputs.hosts)
     changing = [each for each in hosts if each.outcome is PlannedOutcome.CHANGE]
     names = [each.host.name for each in changing]
@@ -125,6 +121,19 @@ def _template_digest(hosts: Sequence[HostPlan]) -> str:
         for origin in script.templates
     }
     return fingerprint_of({"templates": [list(pair) for pair in sorted(used)]}) if used else ""
+
+
+def check_confirm_within(asked: timedelta | None) -> None:
+    """Refuse a time to confirm that no timer can keep.
+
+    Raises:
+        UsageError: it is too short.
+    """
+    if asked is not None and asked < SHORTEST:
+        raise UsageError(
+            "--confirm-within is shorter than 5s",
+            next="Leave it out: then it is computed for each host.",
+        )
 
 
 def plan_host(host: Host, inputs: PlanInputs, *, seen: Seen | None = None) -> HostPlan:
@@ -239,6 +248,7 @@ __all__ = [
     "PlanInputs",
     "Seen",
     "Splitter",
+    "check_confirm_within",
     "make_plan",
     "plan_host",
 ]

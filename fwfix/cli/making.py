@@ -57,12 +57,10 @@ def make(
     from fwfix.model.plan import Acceptance
     from fwfix.planning import PlanInputs, make_plan
     from fwfix.runner.fleet import observe_hosts
-    from fwfix.runner.limits import parse_limit
     from fwfix.runner.prepare import assumed, observed, vantage_addresses
 
     everywhere, some = read_accept(loaded, wishes.accept)
-    for text, option in ((wishes.max_fail, "--max-fail"), (wishes.max_unreachable, "--max-unreachable")):
-        parse_limit(text, hosts=len(loaded.hosts), option=option)
+    _check(wishes, hosts=len(loaded.hosts))
     seen = (
         assumed(loaded.hosts, context)
         if wishes.offline
@@ -101,3 +99,16 @@ def make(
         )
     )
     return Made(plan=plan, seen=seen)
+
+
+def _check(wishes: Wishes, *, hosts: int) -> None:
+    """Refuse what makes no sense before any host is contacted."""
+    from fwfix.planning import check_confirm_within
+    from fwfix.runner.limits import parse_limit
+    from fwfix.waves import wave_ends
+
+    for text, option in ((wishes.max_fail, "--max-fail"), (wishes.max_unreachable, "--max-unreachable")):
+        parse_limit(text, hosts=hosts, option=option)
+    if wishes.waves is not None:
+        wave_ends(hosts, wishes.waves)
+    check_confirm_within(wishes.confirm_within)
