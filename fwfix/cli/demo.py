@@ -63,7 +63,7 @@ def demo(
     if not clean and not linux:
         raise UsageError("--linux 0 leaves no host to build", next="Ask for one at least.")
     chosen = directory or _DEFAULT_DIR
-    if clean and not (chosen / ".lab").exists():
+    if clean and not _may_hold_a_demo(chosen):
         typer.echo(f"There is no demo in {chosen}.")
         return
     _become_root(color=program(context).color)
@@ -96,6 +96,13 @@ def _become_root(*, color: bool) -> None:
     ours = ["--owner", f"{os.getuid()}:{os.getgid()}"]
     arguments = [sys.executable, "-m", "fwfix", *options, *sys.argv[1:], *ours]
     os.execvp("sudo", [*ask, "--", *arguments])  # noqa: S606 - no shell is wanted
+
+
+def _may_hold_a_demo(directory: Path) -> bool:
+    try:
+        return (directory / ".lab").exists()
+    except PermissionError:
+        return True  # root will see
 
 
 def _scratch() -> Path:
@@ -181,9 +188,7 @@ def _show(directory: Path, linux: int, *, windows: int | None, color: bool) -> N
     story = Story(color=color)
     with _signals():
         try:
-            story.begin(
-                linux, note=None if windows == 0 else f"{_NO_TWIN}: this demo shows Linux hosts alone."
-            )
+            story.begin(linux, note=None if windows == 0 else f"{_NO_TWIN}: these hosts run Linux.")
             inventory = _fill(lab, linux)
             scene = Scene(
                 inventory=inventory,
@@ -196,6 +201,10 @@ def _show(directory: Path, linux: int, *, windows: int | None, color: bool) -> N
             sys.stdout.flush()
             sys.stderr.write(f"fwfix: the demo did not go as it should: {surprise}\n")
             raise typer.Exit(1) from None
+        except KeyboardInterrupt:
+            sys.stdout.flush()
+            sys.stderr.write("\nfwfix: interrupted; removing the hosts\n")
+            raise
         finally:
             lab.close()
     story.end()

@@ -90,11 +90,11 @@ class Story:
         self._look(scene, actors, wanted="open", client=demo["outside"]["address"])
         self._title("The plan: what would change on a host; nothing is changed")
         self._run(scene, "plan", "-l", actors[0].name)
-        self._title("Apply: each host first gets its own timer that undoes everything unless confirmed")
+        self._title("Apply: every host first gets a timer that undoes it unless confirmed")
         self._run(scene, "apply", "--yes")
         self._title("The proof: the same client again")
         self._look(scene, actors, wanted="filtered", client=demo["outside"]["address"])
-        self._title("Verify, at any later time: rules in place, none in front of them, port blocked")
+        self._title("Verify, at any later time: rules in place and effective, port blocked")
         self._run(scene, "verify")
         self._title("Somebody cannot print? Undo it")
         self._run(scene, "rollback", "--yes")
@@ -207,7 +207,7 @@ class Story:
             line.strip().removeprefix("+ "),
             self._width,
             initial_indent=mark,
-            subsequent_indent=f"{mark}    ",
+            subsequent_indent=" " * (len(mark) + 2),
             break_long_words=False,
             break_on_hyphens=False,
         )
