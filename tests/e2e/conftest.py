@@ -152,7 +152,8 @@ class Controller:
     def argv(self, command: str, *arguments: str) -> list[str]:
         """The command line; hosts come from the inventory, and stdout is JSON."""
         given = [command, *arguments]
-        if "-i" not in arguments and command != "runs":
+        saved = any(argument.endswith(".json") for argument in arguments) and "-o" not in arguments
+        if "-i" not in arguments and command != "runs" and not saved:
             given += ["-i", str(self.inventory)]
         if command in ("apply", "rollback"):
             given.append("--yes")
@@ -274,6 +275,17 @@ class Site:
         if host.spec.ip6tables:
             saves.append(host.ip6tables_save())
         return "".join(_tables(save) for save in saves)
+
+    def exists(self, pattern: str, host: LabHost | None = None) -> bool:
+        """Whether a path below the root of a host is there, asked without a process."""
+        return any(Path(f"/proc/{(host or self.host).pid}/root").glob(pattern.lstrip("/")))
+
+    def await_path(self, pattern: str, host: LabHost | None = None) -> None:
+        """Wait until a path is there."""
+        deadline = time.monotonic() + PATIENCE
+        while not self.exists(pattern, host):
+            assert time.monotonic() < deadline, f"timed out waiting for {pattern}"
+            time.sleep(0.001)
 
     wait_for = staticmethod(wait_for)
 
