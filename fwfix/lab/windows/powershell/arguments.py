@@ -159,6 +159,9 @@ class ArgumentScanner:
         primary = self.primary()
         if not primary:
             return self.word()
+        hidden = self.hidden_word(start)
+        if hidden is not None:
+            return hidden
         if char != "{":
             self.postfix()
         if self.at < self.end and not _WORD_END.match(self.text, self.at):
@@ -172,6 +175,13 @@ class ArgumentScanner:
         if self.at < self.end and self.text[self.at] in "({;)}|&":
             raise self.refuse("what follows an argument without a blank")
         return self.parser.fragment(start, self.at)
+
+    def hidden_word(self, start: int) -> Expression | None:
+        """Return a bare word that the masking hid, None for anything else."""
+        token = self.reader.masked.strings.get(self.reader.masked.origin[start])
+        if token is None or not token.word:
+            return None
+        return self.word_parts(token.start, token.end, self.line())
 
     def primary(self) -> bool:
         """Step over a string, bracket or variable; False if there is none."""
@@ -281,7 +291,7 @@ class ArgumentScanner:
         builder = ExpandableParser(masked.source, line, parse_block)
         at = low
         while at < high:
-            quoted = sorted(s for s in masked.strings if at <= s < high)
+            quoted = sorted(s for s, t in masked.strings.items() if at <= s < high and not t.word)
             stop = quoted[0] if quoted else high
             builder.read(at, stop, doubled=False)
             at = stop

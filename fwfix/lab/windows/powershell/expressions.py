@@ -10,7 +10,7 @@ from fwfix.lab.windows.powershell.expandable import braced_variable, string_expr
 from fwfix.lab.windows.powershell.literals import parse_number
 from fwfix.lab.windows.powershell.nodes import Expression, TypeSpec
 from fwfix.lab.windows.powershell.reading import Reader, TreeNode, core
-from fwfix.lab.windows.powershell.signals import ParseFailure
+from fwfix.lab.windows.powershell.signals import NotInDialect, ParseFailure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,8 +29,6 @@ _BINARY = frozenset({
 
 def parse_type(text: str, line: int) -> TypeSpec:
     """Return a type from its text, without the outer brackets."""
-    from fwfix.lab.windows.powershell.signals import NotInDialect  # noqa: PLC0415 - only on the way out
-
     match = _TYPE.fullmatch(text)
     if not match:
         raise NotInDialect("this type", line=line, text=text)
@@ -134,6 +132,8 @@ class ExpressionParser:
 
         masked = self.reader.masked
         line = self.reader.line_at(start)
+        if masked.strings[start].word:
+            raise NotInDialect("a bare word in an expression", line=line)
         return string_expression(masked.source, masked.strings[start], line, parse_block)
 
     def variable(self, node: TreeNode) -> Expression:

@@ -18,18 +18,23 @@ _NUMBER_START = re.compile(
 )
 _NUMBER_THEN_BLOCK = re.compile(r"[0-9][0-9a-zA-Z.]*[ \t]*\{")
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_LIST_WORD = re.compile(r"[A-Za-z_][\w.:/\\*-]*")
 _EXPRESSION_AFTER = {"in", "return", "throw", "exit"}
 _OPENERS = {"(": ")", "{": "}", "[": "]"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StringToken:
-    """A string literal of the source: where its content stands and how to read it."""
+    """A string literal of the source: where its content stands and how to read it.
+
+    `word`: a bare word of a list of arguments, hidden because the grammar does not take it there.
+    """
 
     expandable: bool
     here: bool
     start: int
     end: int
+    word: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -165,6 +170,8 @@ class _Masker:
         self.blank(self.pos, len(self.source) if end < 0 else end)
 
     def take_word(self) -> None:
+        if self.list_word():
+            return
         match = _WORD.match(self.source, self.pos)
         assert match is not None
         starts = self.previous in "\n;{}(|=" or (self.previous == ")" and not self.stack)
@@ -184,6 +191,27 @@ class _Masker:
         self.last_word = self.word
 
     last_word = ""
+
+    def list_word(self) -> bool:
+        """Hide a bare word before or after a comma, as in `-Name a, b`; the names in an attribute are none."""
+        match = _LIST_WORD.match(self.source, self.pos)
+        before = self.source[self.pos - 1 : self.pos]
+        if not match or before not in (" ", "\t", ",") or self.previous in "\n;{}(|=&":
+            return False
+        follows = re.compile(r"[ \t]*,").match(self.source, match.end()) is not None
+        attribute = len(self.stack) > 1 and self.stack[-1].char == "(" and self.stack[-2].char == "["
+        ends = self.source[match.end() : match.end() + 1]
+        if attribute or not (follows or self.previous == ",") or (ends and ends not in " \t\r\n,;|)}"):
+            return False
+        self.strings[self.pos] = StringToken(expandable=False, here=False, start=self.pos, end=match.end(), word=True)
+        self.emit("'", self.pos)
+        for at in range(self.pos + 1, match.end()):
+            self.emit("x", at)
+        self.emit("'", -1)
+        self.pos = match.end()
+        self.previous = "'"
+        self.word = ""
+        return True
 
     def number(self) -> None:
         match = _NUMBER_START.match(self.source, self.pos)
