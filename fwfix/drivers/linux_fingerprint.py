@@ -41,10 +41,7 @@ def linux_fingerprint(seen: LinuxCircumstances) -> str:
             "tools": [facts.tools.get(name, "") for name in ("iptables", "ip6tables", "nft")],
             "owners": _owners(facts),
             "families": [family.value for family in sorted(facts.saves)],
-            "published": [
-                [p.protocol.value, p.family.value, p.port, p.target, p.covered]
-                for p in sorted(seen.published)
-            ],
+            "published": _published(seen),
             "in_front": sorted(_in_front(facts, seen.protections)),
             "listeners": _listeners(seen),
             "management": [str(management.peer or ""), management.port],
