@@ -89,6 +89,11 @@ class ProgramTable:
         """Return a table with these programs too; a bare name is put into System32."""
         return ProgramTable({**dict(self._programs.values()), **programs})
 
+    @property
+    def by_name(self) -> Mapping[str, tuple[str, Program]]:
+        """Lower-case file name to path and program."""
+        return {key.rpartition("\\")[2]: found for key, found in self._programs.items()}
+
     def at(self, path: str) -> tuple[str, Program] | None:
         """Return the program at exactly this path, as CreateProcess wants it; None if there is none."""
         return self._programs.get(_normal(path)) or self._programs.get(_normal(path) + ".exe")
