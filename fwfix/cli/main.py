@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from fwfix import __version__
-from fwfix.cli import inventory, plan, runs
+from fwfix.cli import inventory, plan, runs, templates
 from fwfix.cli.apply import apply
 from fwfix.cli.demo import demo
 from fwfix.cli.doctor import doctor
@@ -43,6 +43,7 @@ app.command()(status)
 app.command()(doctor)
 app.add_typer(runs.app)
 app.add_typer(inventory.app)
+app.add_typer(templates.app)
 app.command()(demo)
 runs.app.command()(recover)
 

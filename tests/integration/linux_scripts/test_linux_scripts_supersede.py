@@ -4,10 +4,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from fwfix.lab.linux import legacy_missing
 from fwfix.model.policy import Protocol
 
 if TYPE_CHECKING:
-    from conftest import OnHost
+    from conftest import MakeHost, OnHost
 
 pytestmark = pytest.mark.lab
 
@@ -42,6 +43,41 @@ def test_the_later_run_replaces_and_its_rollback_puts_exactly_that_back(one: "On
     assert one.rollback(FIRST)["ok"]
     assert one.rules() == clean
     assert one.sh(f"ls {BASE}").split() == ["runs"]
+
+
+def test_legacy_runs_replace_each_other_and_come_back(make_host: "MakeHost") -> None:
+    if reason := legacy_missing():
+        pytest.skip(reason)
+    one = make_host(firewall="iptables-legacy")
+    clean = one.rules()
+    one.install(one.scripts(FIRST))
+    first = one.rules()
+    second = one.scripts(SECOND, one.protect(8610, 8614))
+    one.arm(second, 5)
+    one.apply(second)
+    assert FIRST not in one.rules()
+    one.await_state("reverted", SECOND)
+    assert one.rules() == first
+    assert one.rollback(FIRST)["ok"]
+    assert one.rules() == clean
+
+
+def test_a_run_follows_when_the_host_changes_from_legacy_to_nft(make_host: "MakeHost") -> None:
+    if reason := legacy_missing():
+        pytest.skip(reason)
+    one = make_host(firewall="iptables-legacy")
+    one.install(one.scripts(FIRST))
+    legacy = one.sh("iptables-legacy-save | grep FWFIX")
+    one.sh("cd /usr/sbin; ln -sf iptables-nft iptables; ln -sf ip6tables-nft ip6tables")
+    one.sh("cd /usr/sbin; ln -sf iptables-nft-save iptables-save; ln -sf ip6tables-nft-save ip6tables-save")
+    one.install(one.scripts(SECOND))
+    assert "FWFIX" not in one.sh("iptables-legacy-save")
+    assert SECOND in one.host.ruleset()
+    assert one.rollback(SECOND)["ok"]
+    assert one.sh("iptables-legacy-save | grep FWFIX") == legacy
+    assert SECOND not in one.host.ruleset()
+    assert one.rollback(FIRST)["ok"]
+    assert "FWFIX" not in one.sh("iptables-legacy-save; ip6tables-legacy-save")
 
 
 def test_no_packet_slips_through_while_runs_replace_each_other(one: "OnHost") -> None:

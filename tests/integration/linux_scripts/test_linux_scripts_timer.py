@@ -89,12 +89,15 @@ def test_a_revert_killed_in_the_middle_is_done_by_the_next(one: "OnHost") -> Non
     before = one.rules()
     one.install(one.scripts())
     # iptables-restore hangs, so that the rollback can be killed between the families.
-    one.replace_tool(RESTORE, "case $* in *--help*) exit 0;; esac; exec sleep 1000")
+    one.replace_tool(RESTORE, "case $* in *--help*) exit 0;; esac; echo $$ >/tmp/hung; exec sleep 1000")
     one.sh(f"setsid sh {RUN}/rollback.sh >/dev/null 2>&1 & echo $! >/tmp/pid")
     one.wait_for(lambda: "FWFIX" not in one.host.ip6tables_save(), "IPv6 to be undone")
     assert one.state() == "reverting"
     assert "FWFIX" in one.host.iptables_save()
-    one.sh("kill -9 -$(cat /tmp/pid)")
+    one.sh("kill -9 $(cat /tmp/pid)")
+    # What it had started works on: as long as that lives, the run is being worked on.
+    assert one.observe()["records"][0]["at_work"] is True
+    one.sh("kill -9 $(cat /tmp/hung)")
     one.restore_tool(RESTORE)
     assert one.rollback()["ok"]
     assert one.rules() == before
