@@ -28,8 +28,8 @@ def choose_backend(facts: LinuxFacts, services: Sequence[Service] = ()) -> Backe
     Raises:
         ScriptError: the host has neither.
     """
-    has_iptables, has_nft = "iptables" in facts.tools, "nft" in facts.tools
-    if not has_iptables and not has_nft:
+    has_nft = "nft" in facts.tools
+    if "iptables" not in facts.tools and not has_nft:
         raise ScriptError(
             "this host has neither iptables nor nft",
             next="Install one of them; fwfix installs nothing on a host.",
@@ -37,7 +37,7 @@ def choose_backend(facts: LinuxFacts, services: Sequence[Service] = ()) -> Backe
         )
     if not has_nft:
         return Backend.IPTABLES
-    unseen = not has_iptables or _runs_firewalld(facts) or speaks_nftables(facts, services)
+    unseen = Family.IPV4 not in facts.saves or _runs_firewalld(facts) or speaks_nftables(facts, services)
     return Backend.NFT if unseen else Backend.IPTABLES
 
 

@@ -49,6 +49,12 @@ def test_without_iptables_there_is_nft(make_driven: "MakeDriven") -> None:
     assert driven.plan().hosts[0].backend == "nft"
 
 
+def test_an_iptables_that_cannot_list_its_rules_is_not_used(driven: "Driven") -> None:
+    driven.sh("printf '#!/bin/sh\\nexit 1\\n' > /tmp/broken; chmod 755 /tmp/broken")
+    driven.sh("path=$(command -v iptables-save); rm -f $path; cp /tmp/broken $path")
+    assert driven.plan().hosts[0].backend == "nft"
+
+
 def test_where_firewalld_runs_our_rules_have_a_table_of_their_own(driven: "Driven") -> None:
     driven.sh("cp /usr/bin/sleep /tmp/firewalld; setsid /tmp/firewalld 600 </dev/null >/dev/null 2>&1 &")
     assert driven.plan().hosts[0].backend == "nft"
