@@ -29,20 +29,26 @@ _RULE = "Microsoft.Management.Infrastructure.CimInstance#MSFT_NetFirewallRule"
 def _new_rule(call: Invocation) -> None:
     if call.text("Name") == "taken":
         raise call.throw("exists", "AlreadyThere", category="ResourceExists")
-    call.write(cim_instance("MSFT_NetFirewallRule", [("Name", call.text("Name")), ("Action", call.get("Action"))]))
+    call.write(
+        cim_instance("MSFT_NetFirewallRule", [("Name", call.text("Name")), ("Action", call.get("Action"))])
+    )
 
 
 def _get_rule(call: Invocation) -> None:
     for name in call.texts("Name"):
         if name == "missing":
-            call.write_error("none", "CmdletizationQuery_NotFound_InstanceID", category="ObjectNotFound", target=name)
+            call.write_error(
+                "none", "CmdletizationQuery_NotFound_InstanceID", category="ObjectNotFound", target=name
+            )
         else:
             call.write(cim_instance("MSFT_NetFirewallRule", [("Name", name)]))
 
 
 def _get_filter(call: Invocation) -> None:
     rule = call.get("AssociatedNetFirewallRule")
-    call.write(cim_instance("MSFT_NetProtocolPortFilter", [("Of", call.engine.access.property(rule, "Name"))]))
+    call.write(
+        cim_instance("MSFT_NetProtocolPortFilter", [("Of", call.engine.access.property(rule, "Name"))])
+    )
 
 
 def _unregister(call: Invocation) -> None:
@@ -62,14 +68,24 @@ _STAND_INS = (
     ),
     Command(
         name="Get-NetFirewallRule",
-        parameters=(parameter("Name", "string[]", position=0, sets=("ByName",)), parameter("All", "switch", sets=("All",))),
+        parameters=(
+            parameter("Name", "string[]", position=0, sets=("ByName",)),
+            parameter("All", "switch", sets=("All",)),
+        ),
         make=per_record(_get_rule),
         default_set="ByName",
     ),
     Command(
         name="Get-NetFirewallPortFilter",
         parameters=(
-            parameter("AssociatedNetFirewallRule", "object", mandatory=True, pipeline=True, ps_type=_RULE, sets=("ByRule",)),
+            parameter(
+                "AssociatedNetFirewallRule",
+                "object",
+                mandatory=True,
+                pipeline=True,
+                ps_type=_RULE,
+                sets=("ByRule",),
+            ),
         ),
         make=per_record(_get_filter),
     ),
@@ -134,12 +150,14 @@ def _out(script: str, **options: object) -> str:
             "ParameterArgumentValidationErrorEmptyStringNotAllowed,New-NetFirewallRule\n",
         ),
         (
-            "try { New-NetFirewallRule -Name taken } catch { \"$($_.FullyQualifiedErrorId) $($_.CategoryInfo.Category)\" }",
+            'try { New-NetFirewallRule -Name taken } catch { "$($_.FullyQualifiedErrorId) $($_.CategoryInfo.Category)" }',
             "AlreadyThere,New-NetFirewallRule ResourceExists\n",
         ),
     ],
 )
-def test_a_stand_in_binds_its_parameters_and_fails_with_the_ids_of_powershell(script: str, expected: str) -> None:
+def test_a_stand_in_binds_its_parameters_and_fails_with_the_ids_of_powershell(
+    script: str, expected: str
+) -> None:
     assert _out(script) == expected
 
 
@@ -173,7 +191,9 @@ def test_the_registry_of_the_host_answers_paths_of_hklm() -> None:
         foreach ($p in $o.PSObject.Properties) { if ($p.Name -notlike 'PS*') { "$($p.Name)=$($p.Value)" } }
         try { Get-ItemProperty -LiteralPath 'HKLM:\No' -ErrorAction Stop } catch { $_.FullyQualifiedErrorId }
     """
-    expected = "True False\nR1=v2|LPort=9100|\nPathNotFound,Microsoft.PowerShell.Commands.GetItemPropertyCommand\n"
+    expected = (
+        "True False\nR1=v2|LPort=9100|\nPathNotFound,Microsoft.PowerShell.Commands.GetItemPropertyCommand\n"
+    )
     assert _out(script, host=Host(registry=_Registry())) == expected
 
 
@@ -190,7 +210,7 @@ def test_a_native_program_gets_its_arguments_and_sets_the_exit_code() -> None:
         seen.append(arguments)
         return NativeResult(exit_code=5, stdout=b"S-1-16-12288\r\n", stderr=b"odd\n")
 
-    script = "$x = whoami.exe /groups 2>$null; \"$x $LASTEXITCODE\""
+    script = '$x = whoami.exe /groups 2>$null; "$x $LASTEXITCODE"'
     assert _out(script, host=Host(natives={"whoami": whoami})) == "S-1-16-12288 5\n"
     assert seen == [["/groups"]]
 
@@ -270,7 +290,9 @@ def test_what_the_engine_does_not_know_is_refused_with_its_line(script: str, lin
 
 
 def test_five_hundred_lines_run_in_well_below_a_second() -> None:
-    script = "$h = [ordered]@{}\n" + "".join(f"$h['k{i}'] = \"v$({i} + 1)\"; if ($h.Count -lt 0) {{ 'no' }}\n" for i in range(500))
+    script = "$h = [ordered]@{}\n" + "".join(
+        f"$h['k{i}'] = \"v$({i} + 1)\"; if ($h.Count -lt 0) {{ 'no' }}\n" for i in range(500)
+    )
     started = time.monotonic()
     result = Engine().run(script + "$h.Count")
     assert result.stdout == b"500\n"

@@ -10,13 +10,17 @@ import pytest
 
 from fwfix.lab.windows.powershell import Engine, Host
 
-_RECORDED = json.loads((Path(__file__).parent / "data" / "powershell_behaviour.json").read_text("utf-8"))["snippets"]
+_RECORDED = json.loads((Path(__file__).parent / "data" / "powershell_behaviour.json").read_text("utf-8"))[
+    "snippets"
+]
 # Refused today. Take a name away once it runs; never add one.
 _REFUSED: frozenset[str] = frozenset()
 
 
 @pytest.mark.parametrize("snippet", _RECORDED, ids=lambda s: s["id"])
-def test_a_recorded_snippet_runs_as_recorded_or_is_refused(snippet: dict[str, object], tmp_path: Path) -> None:
+def test_a_recorded_snippet_runs_as_recorded_or_is_refused(
+    snippet: dict[str, object], tmp_path: Path
+) -> None:
     environment = {**os.environ, "TMPDIR_FW": str(tmp_path), "PATH": "/usr/bin:/bin"}
     result = Engine(host=Host(real_programs=True, environment=environment)).run(str(snippet["script"]))
     if snippet["id"] in _REFUSED:

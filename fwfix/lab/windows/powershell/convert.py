@@ -41,8 +41,11 @@ from fwfix.lab.windows.powershell.values import (
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _REAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
 _HEX = re.compile(r"0x[0-9a-f]{1,7}", re.IGNORECASE)
-# Only of these signs could a text be a number in a form that is not known here.
-_MAYBE_NUMBER = re.compile(r"[0-9a-fxlkmgtpusyn.,+\-()$% _\s]*", re.IGNORECASE)
+# A text of this form could be a number to PowerShell.
+_MAYBE_NUMBER = re.compile(
+    r"[+-]?([0-9][0-9,_]*\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?u?[ysldn]?([kmgtp]b)?|[+-]?0[xb]\w+|\(.*\)|.*[$%\u00a4].*",
+    re.IGNORECASE,
+)
 _NUMBERS = {"System.Int32", "System.Double", "System.Decimal", *(f"System.{name}" for name in SIZED)}
 _CONVERT_FINAL = "ConvertToFinalInvalidCastException"
 
@@ -89,6 +92,7 @@ class Converter:
             "System.Boolean": self.to_bool,
             "System.Char": self.to_char,
             "System.Array": self.to_array,
+            "System.Collections.ArrayList": self.to_arraylist,
             "System.DateTime": self.to_datetime,
             "System.TimeSpan": self.to_timespan,
             "System.Guid": self.to_guid,
@@ -297,6 +301,14 @@ class Converter:
         if value is None or isinstance(value, Array):
             return value
         return Array(value.items if isinstance(value, NetList | Collection) else [value])
+
+    def to_arraylist(self, value: Value) -> Value:
+        """Convert to an ArrayList."""
+        if value is None or (isinstance(value, NetList) and not value.generic):
+            return value
+        if isinstance(value, Array):
+            return NetList(value.items)
+        raise NotInDialect("this conversion to an ArrayList")
 
     def to_datetime(self, value: Value) -> Value:
         """Convert to a DateTime."""

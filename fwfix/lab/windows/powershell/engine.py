@@ -127,7 +127,8 @@ class _Run:
         self.outer_err(content)
 
     def _host_line(self, text: str) -> None:
-        self.sink.text(text.replace("\n", self.sink.newline))
+        # Write-Host ends its line with a bare line feed on Windows too, as recorded there over WinRS.
+        self.sink.text(text)
 
     def _error(self, record: ErrorRecord) -> None:
         message = record.details or record.exception.message or record.exception.type_name

@@ -262,12 +262,17 @@ class ExpressionParser:
         if self.reader.gap(left, right):
             raise self.reader.refuse(right, "a blank here")
 
+    def _no_number(self, target: TreeNode) -> None:
+        if core(target).type in ("integer_literal", "real_literal"):
+            raise self.reader.refuse(target, "a member of a bare number")
+
     def member(self, node: TreeNode) -> Expression:
         """Return `a.b` or `a::b`."""
         if node.child_count != 3:  # noqa: PLR2004 - target, dot, name
             raise self.reader.refuse(node, "this member")
         target, operator, name = node.children
         self._tight(target, operator)
+        self._no_number(target)
         return nodes.Member(
             target=self.expression(target), name=self.member_name(name),
             static=self.reader.text(operator) == "::", line=self.line(operator),
@@ -288,6 +293,7 @@ class ExpressionParser:
         if node.child_count != 4:  # noqa: PLR2004 - target, dot, name, arguments
             raise self.reader.refuse(node, "this call")
         target, operator, name, arguments = node.children
+        self._no_number(target)
         self._tight(target, operator)
         self._tight(name, arguments)
         values = [a for holder in arguments.named_children for a in holder.named_children]

@@ -220,6 +220,9 @@ class FunctionStage:
     def define_variables(self) -> None:
         """Set the parameters and the automatic variables in the function's scope."""
         scope, bound = self.scope, self.bound
+        scope.define("input", NetList())
+        if not scope.script:
+            scope.command = self.name
         scope.define("PSBoundParameters", self._bound_table(bound))
         if self.signature.advanced:
             scope.define("PSCmdlet", CommandRuntime(self.name, bound.set_name))

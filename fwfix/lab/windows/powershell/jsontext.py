@@ -111,10 +111,9 @@ class JsonWriter:
     def _date(self, value: DateTime) -> str:
         if self.edition.desktop:
             raise NotInDialect("a DateTime as JSON of Windows PowerShell")
-        text = value.text("yyyy-MM-ddTHH:mm:ss.FFFFFFF").rstrip(".") + value.text("K")
-        if value.fraction and "." not in text:
-            raise NotInDialect("a fraction of a second as JSON")
-        return quoted(text if value.fraction else value.text("yyyy-MM-ddTHH:mm:ssK"), self.edition)
+        zone = {"Utc": "Z", "Local": "+00:00"}.get(value.kind, "")
+        form = "yyyy-MM-ddTHH:mm:ss.FFFFFFF" if value.fraction else "yyyy-MM-ddTHH:mm:ss"
+        return quoted(value.text(form) + zone, self.edition)
 
     def _composite(self, value: Value, level: int) -> str:
         if isinstance(value, Version | Bag):

@@ -18,7 +18,7 @@ _NUMBER_START = re.compile(
 )
 _NUMBER_THEN_BLOCK = re.compile(r"[0-9][0-9a-zA-Z.]*[ \t]*\{")
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_LIST_WORD = re.compile(r"[A-Za-z_][\w.:/\\*-]*")
+_LIST_WORD = re.compile(r"[A-Za-z_*][\w.:/\\*-]*")
 _EXPRESSION_AFTER = {"in", "return", "throw", "exit"}
 _OPENERS = {"(": ")", "{": "}", "[": "]"}
 
@@ -122,6 +122,8 @@ class _Masker:
             self.open(char)
         elif char in ")}]":
             self.close(char)
+        elif char == "*" and self.list_word():
+            pass
         elif (char.isalpha() and char.isascii()) or char == "_":
             self.take_word()
         elif char.isdigit() and char.isascii():
@@ -203,7 +205,9 @@ class _Masker:
         ends = self.source[match.end() : match.end() + 1]
         if attribute or not (follows or self.previous == ",") or (ends and ends not in " \t\r\n,;|)}"):
             return False
-        self.strings[self.pos] = StringToken(expandable=False, here=False, start=self.pos, end=match.end(), word=True)
+        self.strings[self.pos] = StringToken(
+            expandable=False, here=False, start=self.pos, end=match.end(), word=True
+        )
         self.emit("'", self.pos)
         for at in range(self.pos + 1, match.end()):
             self.emit("x", at)

@@ -42,7 +42,6 @@ class Pipelines(Statements):
 
     def run_pipeline(self, node: nodes.Pipeline, sink: Sink) -> None:
         """Run a pipeline; what comes out at its end goes to the sink."""
-        self.success = True
         first = node.elements[0]
         if isinstance(first, nodes.ExpressionElement):
             if len(node.elements) == 1:
@@ -57,6 +56,12 @@ class Pipelines(Statements):
             self._run_stages(stages, lambda push: self._run_expression(first, push))
         else:
             self._run_stages(stages, None)
+        if self.success is False and any(self._is_function(s) for s in stages):
+            self.success = None
+
+    @staticmethod
+    def _is_function(stage: Stage) -> bool:
+        return isinstance(stage, ContextStage) and isinstance(stage.inner, _Counted)
 
     def _run_expression(self, element: nodes.ExpressionElement, sink: Sink) -> None:
         streams, target = self.redirect(element.redirections, sink)

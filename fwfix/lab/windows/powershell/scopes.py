@@ -35,6 +35,16 @@ class Scope:
     cells: dict[str, Cell] = field(default_factory=dict)
     functions: dict[str, Function] = field(default_factory=dict)
     strict: bool | None = None
+    command: str | None = None
+
+    def command_name(self) -> str | None:
+        """Return the function that runs here; None for a script, empty for a script block."""
+        scope: Scope | None = self
+        while scope is not None:
+            if scope.command is not None:
+                return scope.command
+            scope = scope.parent
+        return None
 
     def find(self, name: str) -> Cell | None:
         """Return a variable that can be seen from here."""

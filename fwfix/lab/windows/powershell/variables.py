@@ -113,6 +113,8 @@ class Variables(Core):
         name = node.name.lower()
         if node.scope == "env":
             return self.read_environment(node.name)
+        if name == "psitem":
+            name = "_"
         scope = self.scope_of(node)
         cell = scope.cells.get(name) if node.scope in ("local", "global") else scope.find(name)
         if cell is not None and name not in _CONSTANTS:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fwfix.lab.windows.powershell.display import line_of
-from fwfix.lab.windows.powershell.functions import CommandRuntime
 from fwfix.lab.windows.powershell.invocation import Invocation
 from fwfix.lab.windows.powershell.nettypes import EnumType
 from fwfix.lab.windows.powershell.signals import NotInDialect
@@ -41,10 +40,8 @@ def _record_of(call: Invocation) -> ErrorRecord:
 
 def _named(call: Invocation, error_id: str) -> str | None:
     """The id carries the function that wrote it; what a script or a script block adds is not known."""
-    cell = call.engine.scope.find("PSCmdlet")
-    if cell is not None and isinstance(cell.value, CommandRuntime) and cell.value.name:
-        return f"{error_id},{cell.value.name}"
-    return None
+    name = call.engine.scope.command_name()
+    return f"{error_id},{name}" if name else None
 
 
 def _write_error(call: Invocation) -> None:

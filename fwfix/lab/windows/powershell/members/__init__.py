@@ -80,6 +80,8 @@ class Members:
             for key, value in target.properties.items():
                 if key.lower() == lowered:
                     return value
+        if isinstance(target, Collection) and lowered == "count":
+            return len(target.items)
         found = self._declared(target, lowered)
         if found is not EMPTY:
             return found
@@ -132,6 +134,8 @@ class Members:
 
     def _of_each(self, target: Array | NetList | Collection, name: str) -> Value:
         """Return the property of every item, as PowerShell does for a list that has no such property."""
+        if name.lower() in _LIST_PROPERTIES:
+            raise NotInDialect(f"the property {name} of a {type_label(target)}")
         found: list[Value] = []
         for item in target.items:
             if item is None:
@@ -210,6 +214,8 @@ class Members:
         return self._guarded(overload, len(arguments), target, *converted)
 
     def _call_each(self, target: Array | NetList | Collection, name: str, arguments: list[Value]) -> Value:
+        if name.lower() in _LIST_METHODS or isinstance(target, Collection):
+            raise NotInDialect(f"the method {name} of a {type_label(target)}")
         found: list[Value] = []
         for item in target.items:
             if item is None:
@@ -277,6 +283,17 @@ class Members:
         return overload.function(self.engine, *converted)
 
 
+# Members that lists have and that are not known here; the items are not asked for these.
+_LIST_PROPERTIES = {
+    "longlength", "rank", "isfixedsize", "isreadonly", "issynchronized", "syncroot", "capacity", "length", "current",
+}  # fmt: skip
+_LIST_METHODS = frozenset(
+    "add addrange address asreadonly binarysearch clear clone compareto contains convertall copyto equals exists find "
+    "findall findindex findlast findlastindex fixedsize foreach get getenumerator gethashcode getlength getlonglength "
+    "getlowerbound getrange getupperbound getvalue indexof initialize insert insertrange lastindexof remove removeall "
+    "removeat removerange repeat reset reverse set setrange setvalue sort synchronized toarray trimexcess trimtosize "
+    "trueforall movenext dispose ensurecapacity slice".split()
+)
 _HASHTABLE_UNKNOWN = {"isreadonly", "isfixedsize", "issynchronized", "syncroot", "comparer"}
 
 

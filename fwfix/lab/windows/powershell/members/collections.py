@@ -57,8 +57,7 @@ def _index_of(engine: Core, self: Array | NetList, value: Value) -> Value:
 
 for _kind in _LISTS:
     method(_kind, "Contains", "object")(_contains)
-    if _kind != _A:
-        method(_kind, "IndexOf", "object")(_index_of)
+    method(_kind, "IndexOf", "object")(_index_of)
 static(_A, "IndexOf", "array", "object")(_index_of)
 
 

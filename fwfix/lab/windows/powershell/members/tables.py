@@ -165,7 +165,9 @@ def choose(
             best = (total, overload, targets)
     if best is None:
         newer = [o for o in overloads if o not in known and len(o.parameters) == len(arguments)]
-        raise NotInDialect(f"{label} with these arguments" + (", which .NET Framework 4.5 does not have" if newer else ""))
+        raise NotInDialect(
+            f"{label} with these arguments" + (", which .NET Framework 4.5 does not have" if newer else "")
+        )
     _, overload, targets = best
     if overload.rest:
         return overload, arguments
