@@ -104,6 +104,33 @@ def test_a_command_exits_as_its_last_statement_did(client: "Runner", script: str
     assert client.run(f"powershell -EncodedCommand {encoded(script)}")[2] == code
 
 
+@pytest.mark.parametrize(
+    ("script", "written"),
+    [
+        # As recorded on Windows: Write-Host ends with a line feed, the pipeline with CR LF.
+        ("Write-Host hi", b"hi\n"),
+        ("'hi'", b"hi\r\n"),
+        ("(pwd).Path; (Get-Location).Path", b"C:\\Windows\r\nC:\\Windows\r\n"),
+    ],
+)
+def test_output_is_that_of_windows_powershell(client: "Runner", script: str, written: bytes) -> None:
+    shell = client.open_shell(working_directory="C:\\Windows")
+    running = client.run_command(shell, f"powershell -Command {script}")
+    assert client.get_command_output(shell, running) == (written, b"", 0)
+
+
+def test_lines_typed_into_powershell_run(client: "Runner") -> None:
+    shell = client.open_shell()
+    running = client.run_command(shell, "powershell", ["-"])
+    client.send_command_input(shell, running, b'Write-Host "output 1";', end=False)
+    client.send_command_input(shell, running, b'Write-Host "output 2";', end=True)
+    assert client.get_command_output(shell, running) == (b"output 1\noutput 2\n", b"", 0)
+    running = client.run_command(shell, "powershell", ["-Command", "-"])
+    client.send_command_input(shell, running, b"if ($true)\r\n{ 1 }\r\nforeach (\r\n", end=True)
+    out, _, code = client.get_command_output(shell, running)
+    assert (out, code) == (b"", 125)
+
+
 def test_a_script_file_that_is_not_there_is_the_error_of_powershell(client: "Runner") -> None:
     out, err, code = client.run(r"powershell -File C:\nowhere.ps1")
     assert (out, code) == (b"", -196608)

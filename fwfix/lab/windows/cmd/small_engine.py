@@ -13,8 +13,11 @@ from fwfix.lab.windows.cmd.streams import Collector, InputPipe
 from fwfix.lab.windows.powershell.edition import DESKTOP_5_1, Edition
 from fwfix.lab.windows.powershell.engine import NOT_IN_DIALECT, Engine
 from fwfix.lab.windows.powershell.hosts import Clock, Host, Native, NativeResult
+from fwfix.lab.windows.powershell.invocation import Invocation as CommandInvocation
 from fwfix.lab.windows.powershell.nettypes import NetType
-from fwfix.lab.windows.powershell.signature import Command
+from fwfix.lab.windows.powershell.signature import Command, per_record
+from fwfix.lab.windows.powershell.unicode import from_python
+from fwfix.lab.windows.powershell.values import PSObject
 
 # The engine asks its clock whether a script must stop; the clock says so when the process was killed.
 _FOREVER_SECONDS = 1e9
@@ -45,7 +48,12 @@ class SmallEngine:
         script = self._script(wanted, call)
         if script is None:
             return BAD_COMMAND_LINE if wanted.source is Source.FILE else NOT_IN_DIALECT
-        engine = Engine(edition=self.edition, host=self._host(call), commands=self.commands, types=self.types)
+        engine = Engine(
+            edition=self.edition,
+            host=self._host(call),
+            commands=(*_locations(call.cwd), *self.commands),
+            types=self.types,
+        )
         # Standard input is read only by a script that asks for it: nobody may ever close it.
         asks = wanted.source is not Source.STDIN and "$input" in script.lower()
         result = engine.run(
@@ -102,6 +110,29 @@ class _JobClock:
 
     def sleep(self, seconds: float, stopped: Callable[[], bool]) -> None:
         self.clock.sleep(seconds, stopped)
+
+
+def _locations(cwd: str) -> tuple[Command, ...]:
+    """Return Get-Location and its alias: the engine itself has no working directory."""
+
+    def write(invocation: CommandInvocation) -> None:
+        path = from_python(cwd)
+        invocation.write(
+            PSObject(
+                [("Drive", path[:1]), ("Path", path), ("ProviderPath", path)],
+                type_names=("System.Management.Automation.PathInfo",),
+            )
+        )
+
+    return tuple(
+        Command(
+            name=name,
+            error_name="Microsoft.PowerShell.Commands.GetLocationCommand",
+            make=per_record(write),
+            parameters=(),
+        )
+        for name in ("Get-Location", "pwd")
+    )
 
 
 def _native(path: str, program: Program, call: Invocation) -> Native:
