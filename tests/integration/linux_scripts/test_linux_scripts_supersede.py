@@ -68,8 +68,10 @@ def test_a_run_follows_when_the_host_changes_from_legacy_to_nft(make_host: "Make
     one = make_host(firewall="iptables-legacy")
     one.install(one.scripts(FIRST))
     legacy = one.sh("iptables-legacy-save | grep FWFIX")
-    one.sh("cd /usr/sbin; ln -sf iptables-nft iptables; ln -sf ip6tables-nft ip6tables")
-    one.sh("cd /usr/sbin; ln -sf iptables-nft-save iptables-save; ln -sf ip6tables-nft-save ip6tables-save")
+    one.sh(
+        "cd /usr/sbin; for name in iptables ip6tables; do ln -sf $name-nft $name; "
+        "ln -sf $name-nft-save $name-save; ln -sf $name-nft-restore $name-restore; done"
+    )
     one.install(one.scripts(SECOND))
     assert "FWFIX" not in one.sh("iptables-legacy-save")
     assert SECOND in one.host.ruleset()
