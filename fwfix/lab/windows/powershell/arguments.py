@@ -48,102 +48,102 @@ class ArgumentScanner:
         glued = False
         while True:
             before = self.at
-            self.skip()
+            self._skip()
             if self.at >= self.end:
                 return tuple(self.arguments), tuple(self.redirections)
             if glued and before == self.at:
-                raise self.refuse("what follows an argument without a blank")
-            self.element()
+                raise self._refuse("what follows an argument without a blank")
+            self._element()
             glued = True
 
-    def skip(self, *, lines: bool = False) -> None:
+    def _skip(self, *, lines: bool = False) -> None:
         while self.at < self.end and (self.text[self.at] == " " or (lines and self.text[self.at] == "\n")):
             self.at += 1
         if not lines and self.text[self.at : self.end].strip("\n;") == "":
             self.at = self.end
 
-    def line(self) -> int:
+    def _line(self) -> int:
         return self.reader.line_at(self.reader.to_source(self.at, self.at + 1)[0])
 
-    def refuse(self, reason: str) -> NotInDialect:
+    def _refuse(self, reason: str) -> NotInDialect:
         start, end = self.reader.to_source(self.at, max(self.at + 1, self.end))
         text = self.reader.masked.source[start:end].split("\n")[0]
         return NotInDialect(reason, line=self.reader.line_at(start), text=text[:80])
 
-    def source(self, start: int, end: int) -> str:
+    def _source(self, start: int, end: int) -> str:
         low, high = self.reader.to_source(start, end)
         return self.reader.masked.source[low:high]
 
-    def match(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
+    def _match(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
         return pattern.match(self.text, self.at, self.end)
 
-    def element(self) -> None:
-        line = self.line()
+    def _element(self) -> None:
+        line = self._line()
         if self.text.startswith("--%", self.at):
-            raise self.refuse("--%")
-        splat = self.match(_SPLAT)
+            raise self._refuse("--%")
+        splat = self._match(_SPLAT)
         if splat:
-            name = self.source(self.at, splat.end())[1:]
+            name = self._source(self.at, splat.end())[1:]
             value = Variable(scope="", name=name, line=line)
             self.arguments.append(Argument(value=value, splat=True, line=line))
             self.at = splat.end()
-        elif self.match(_PARAMETER):
-            self.parameter(line)
-        elif not self.redirection(line):
+        elif self._match(_PARAMETER):
+            self._parameter(line)
+        elif not self._redirection(line):
             bare_start = self.text[self.at] not in "'({@$"
             value2 = self.value_list()
             self.arguments.append(Argument(value=value2, bare=bare_start, line=line))
 
-    def parameter(self, line: int) -> None:
-        match = self.match(_PARAMETER)
+    def _parameter(self, line: int) -> None:
+        match = self._match(_PARAMETER)
         assert match is not None
-        name = self.source(self.at, match.end())[1:]
+        name = self._source(self.at, match.end())[1:]
         following = self.text[match.end() : match.end() + 1]
         if not re.fullmatch(r"[\w?-]+", name) or (following in (".", "[") and match.end() < self.end):
-            raise self.refuse("this parameter")
+            raise self._refuse("this parameter")
         self.at = match.end()
         value: Expression | None = None
         if following == ":" and self.at < self.end:
             self.at += 1
-            self.skip()
+            self._skip()
             if self.at >= self.end:
-                raise self.refuse("a parameter without its value")
+                raise self._refuse("a parameter without its value")
             value = self.value_list()
         self.arguments.append(Argument(parameter=name, value=value, line=line))
 
-    def redirection(self, line: int) -> bool:
-        merge = self.match(_MERGE)
+    def _redirection(self, line: int) -> bool:
+        merge = self._match(_MERGE)
         if merge:
             self.redirections.append(Redirection(stream=merge[1], merge=True, target=None, line=line))
             if merge[2] != "1":
-                raise self.refuse("this redirection")
+                raise self._refuse("this redirection")
             self.at = merge.end()
             return True
-        match = self.match(_REDIRECT)
+        match = self._match(_REDIRECT)
         if not match:
             if self.text[self.at] == "<":
-                raise self.refuse("this redirection")
+                raise self._refuse("this redirection")
             return False
         if match[2]:
-            raise self.refuse("appending to a file")
+            raise self._refuse("appending to a file")
         self.at = match.end()
-        self.skip()
+        self._skip()
         target = self.value()
         self.redirections.append(Redirection(stream=match[1] or "1", merge=False, target=target, line=line))
         return True
 
     def value_list(self) -> Expression:
         """Read values joined by commas."""
-        line = self.line()
+        line = self._line()
         items = [self.value()]
         while True:
             before = self.at
-            self.skip()
+            self._skip()
             if self.at < self.end and self.text[self.at] == ",":
                 self.at += 1
-                self.skip(lines=True)
+                self._skip(lines=True)
                 if self.at >= self.end:
-                    raise self.refuse("a comma at the end")
+                    raise self._refuse("a comma at the end")
                 items.append(self.value())
             else:
                 self.at = before
@@ -155,7 +155,7 @@ class ArgumentScanner:
         start = self.at
         char = self.text[self.at]
         if char == "@" and self.text[self.at + 1 : self.at + 2] not in ("(", "{"):
-            raise self.refuse("this argument")
+            raise self._refuse("this argument")
         primary = self.primary()
         if not primary:
             return self.word()
@@ -163,7 +163,7 @@ class ArgumentScanner:
         if hidden is not None:
             return hidden
         if char != "{":
-            self.postfix()
+            self._postfix()
         if self.at < self.end and not _WORD_END.match(self.text, self.at):
             simple = (
                 char == "$" and self.text[start + 1] != "(" and _VARIABLE.fullmatch(self.text, start, self.at)
@@ -171,9 +171,9 @@ class ArgumentScanner:
             if simple and self.text[self.at] in "/\\-":
                 self.at = start
                 return self.word()
-            raise self.refuse("what follows an argument without a blank")
+            raise self._refuse("what follows an argument without a blank")
         if self.at < self.end and self.text[self.at] in "({;)}|&":
-            raise self.refuse("what follows an argument without a blank")
+            raise self._refuse("what follows an argument without a blank")
         return self.parser.fragment(start, self.at)
 
     def hidden_word(self, start: int) -> Expression | None:
@@ -181,7 +181,7 @@ class ArgumentScanner:
         token = self.reader.masked.strings.get(self.reader.masked.origin[start])
         if token is None or not token.word:
             return None
-        return self.word_parts(token.start, token.end, self.line())
+        return self._word_parts(token.start, token.end, self._line())
 
     def primary(self) -> bool:
         """Step over a string, bracket or variable; False if there is none."""
@@ -190,7 +190,7 @@ class ArgumentScanner:
             self.at = self.text.index("'", self.at + 1) + 1
             return True
         if char in "({":
-            self.bracket()
+            self._bracket()
             return True
         if (
             char in "@$"
@@ -198,17 +198,17 @@ class ArgumentScanner:
             and self.text[self.at : self.at + 2] != "${"
         ):
             self.at += 1
-            self.bracket()
+            self._bracket()
             return True
-        match = self.match(_VARIABLE)
+        match = self._match(_VARIABLE)
         if match:
             self.at = match.end()
             return True
         if char == "$":
-            raise self.refuse("this argument")
+            raise self._refuse("this argument")
         return False
 
-    def bracket(self) -> None:
+    def _bracket(self) -> None:
         depth: list[str] = []
         while self.at < self.end:
             char = self.text[self.at]
@@ -222,61 +222,61 @@ class ArgumentScanner:
                     self.at += 1
                     return
             self.at += 1
-        raise self.refuse("a bracket that is not closed")
+        raise self._refuse("a bracket that is not closed")
 
-    def postfix(self) -> None:
+    def _postfix(self) -> None:
         """Step over members, indexes and calls."""
         while self.at < self.end:
             if self.text.startswith("::", self.at):
                 self.at += 2
-                self.member()
-            elif self.text[self.at] == "." and self.member_follows():
+                self._member()
+            elif self.text[self.at] == "." and self._member_follows():
                 self.at += 1
-                self.member()
+                self._member()
             elif self.text[self.at] == "[":
-                self.bracket()
+                self._bracket()
             else:
                 return
 
-    def member_follows(self) -> bool:
+    def _member_follows(self) -> bool:
         following = self.text[self.at + 1 : self.at + 2]
         return bool(following) and (following.isalpha() or following in "_'$(")
 
-    def member(self) -> None:
-        name = self.match(_NAME)
+    def _member(self) -> None:
+        name = self._match(_NAME)
         if name:
             self.at = name.end()
         elif self.at >= self.end or not self.primary():
-            raise self.refuse("this member")
+            raise self._refuse("this member")
         if self.at < self.end and self.text[self.at] == "(":
-            self.bracket()
+            self._bracket()
 
     def word(self) -> Expression:
         """Read a bare word, which may hold variables and quoted parts."""
-        start, line = self.at, self.line()
+        start, line = self.at, self._line()
         first = self.text[self.at]
         if first in "~<>,;|&" or (self.text.startswith("%", self.at) and self.at + 1 == self.end):
-            raise self.refuse("this argument")
-        self.step_over_word()
+            raise self._refuse("this argument")
+        self._step_over_word()
         if self.at == start:
-            raise self.refuse("this argument")
+            raise self._refuse("this argument")
         low, high = self.reader.to_source(start, self.at)
         text = self.reader.masked.source[low:high]
         if any(c in text for c in "<>`"):
-            raise self.refuse("this argument")
+            raise self._refuse("this argument")
         number = parse_number(text)
         if number is not None:
             return Literal(value=number, text=text, line=line)
-        return self.word_parts(low, high, line)
+        return self._word_parts(low, high, line)
 
-    def step_over_word(self) -> None:
+    def _step_over_word(self) -> None:
         while self.at < self.end:
             char = self.text[self.at]
             if char == "'":
                 self.at = self.text.index("'", self.at + 1) + 1
             elif self.text.startswith("$(", self.at):
                 self.at += 1
-                self.bracket()
+                self._bracket()
             elif self.text.startswith("${", self.at):
                 self.at = self.text.index("}", self.at) + 1
             elif _WORD_END.match(char):
@@ -284,8 +284,8 @@ class ArgumentScanner:
             else:
                 self.at += 1
 
-    def word_parts(self, low: int, high: int, line: int) -> Expression:
-        from fwfix.lab.windows.powershell.parser import parse_block  # noqa: PLC0415 - the two need each other
+    def _word_parts(self, low: int, high: int, line: int) -> Expression:
+        from fwfix.lab.windows.powershell.parsing import parse_block  # noqa: PLC0415 - the two need each other
 
         masked = self.reader.masked
         builder = ExpandableParser(masked.source, line, parse_block)
@@ -304,5 +304,5 @@ class ArgumentScanner:
                 token = masked.strings[stop]
                 at = token.end + 1
                 if token.here:
-                    raise self.refuse("a here-string inside a word")
+                    raise self._refuse("a here-string inside a word")
         return builder.finish()

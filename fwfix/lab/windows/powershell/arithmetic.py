@@ -7,7 +7,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
 
-from fwfix.lab.windows.powershell.convert import Converter, text_to_number
+from fwfix.lab.windows.powershell.convert import Converter
 from fwfix.lab.windows.powershell.errors import NetError, PSError, cast_failed, error
 from fwfix.lab.windows.powershell.numbers import (
     INT32_HIGH,
@@ -21,6 +21,7 @@ from fwfix.lab.windows.powershell.numbers import (
     UInt32,
     UInt64,
 )
+from fwfix.lab.windows.powershell.numbertext import text_to_number
 from fwfix.lab.windows.powershell.signals import NotInDialect
 from fwfix.lab.windows.powershell.texts import type_label
 from fwfix.lab.windows.powershell.times import DateTime, TimeSpan

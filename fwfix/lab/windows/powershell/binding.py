@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 from fwfix.lab.windows.powershell.convert import Converter
 from fwfix.lab.windows.powershell.errors import PSError, error
-from fwfix.lab.windows.powershell.expressions import parse_type
 from fwfix.lab.windows.powershell.nettypes import NetType
 from fwfix.lab.windows.powershell.signals import NotInDialect
 from fwfix.lab.windows.powershell.signature import ALL_SETS, Binding, Parameter, ValidationFailed, parameter
+from fwfix.lab.windows.powershell.typespecs import parse_type
 from fwfix.lab.windows.powershell.values import Array, Collection, NetList, PSObject, Switch, Value
 
 _A = "System.Management.Automation."
@@ -18,9 +18,12 @@ _TYPE_CACHE: dict[str, object] = {}
 
 COMMON = (
     parameter("Verbose", "switch", aliases=("vb",)), parameter("Debug", "switch", aliases=("db",)),
-    parameter("ErrorAction", "string", aliases=("ea",)), parameter("WarningAction", "string", aliases=("wa",)),
-    parameter("InformationAction", "string", aliases=("infa",)), parameter("ErrorVariable", "string", aliases=("ev",)),
-    parameter("WarningVariable", "string", aliases=("wv",)), parameter("InformationVariable", "string", aliases=("iv",)),
+    parameter("ErrorAction", "string", aliases=("ea",)),
+    parameter("WarningAction", "string", aliases=("wa",)),
+    parameter("InformationAction", "string", aliases=("infa",)),
+    parameter("ErrorVariable", "string", aliases=("ev",)),
+    parameter("WarningVariable", "string", aliases=("wv",)),
+    parameter("InformationVariable", "string", aliases=("iv",)),
     parameter("OutVariable", "string", aliases=("ov",)), parameter("OutBuffer", "int", aliases=("ob",)),
     parameter("PipelineVariable", "string", aliases=("pv",)),
 )  # fmt: skip
@@ -66,7 +69,8 @@ class Binder:
     """
 
     def __init__(
-        self, command: str, parameters: tuple[Parameter, ...], convert: Converter, *, advanced: bool, default_set: str = "",
+        self, command: str, parameters: tuple[Parameter, ...], convert: Converter, *, advanced: bool,
+        default_set: str = "",
         should_process: bool = False,
     ) -> None:  # fmt: skip
         self.command = command
@@ -246,7 +250,7 @@ class Binder:
     def _check_mandatory(self, found: Parameter, value: Value) -> None:
         if value is None and not found.allow_null:
             raise self.validation_error("NullNotAllowed")
-        if value == "" and isinstance(value, str) and not found.allow_empty:
+        if isinstance(value, str) and not value and not found.allow_empty:
             raise self.validation_error("EmptyStringNotAllowed")
         if isinstance(value, Array | NetList | Collection) and not found.allow_empty:
             if not value.items:

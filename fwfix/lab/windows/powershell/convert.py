@@ -3,81 +3,37 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable
 from decimal import ROUND_HALF_EVEN, Decimal
 
 from fwfix.lab.windows.powershell.edition import Edition
 from fwfix.lab.windows.powershell.errors import NetError, cast_failed
 from fwfix.lab.windows.powershell.instances import Guid, IPAddress, Regex, Version, XmlNode, parse_xml
-from fwfix.lab.windows.powershell.literals import fit_integer
 from fwfix.lab.windows.powershell.nettypes import EnumType, NetType, TypeTable
-from fwfix.lab.windows.powershell.numbers import INT32_HIGH, INT32_LOW, SIZED, Sized
+from fwfix.lab.windows.powershell.numbers import INT32_HIGH, INT32_LOW, SIZED
+from fwfix.lab.windows.powershell.numbertext import INTEGER, REAL, text_to_number
 from fwfix.lab.windows.powershell.regexes import compile_regex
 from fwfix.lab.windows.powershell.signals import NotInDialect
 from fwfix.lab.windows.powershell.texts import Texts, type_label
 from fwfix.lab.windows.powershell.times import DateTime, TimeSpan, parse_datetime, parse_span
+from fwfix.lab.windows.powershell.typenames import full_name
 from fwfix.lab.windows.powershell.values import (
     Array,
     Char,
     Collection,
-    Empty,
     EnumValue,
-    ErrorRecord,
     Hashtable,
-    Instance,
-    NetException,
     NetList,
     OrderedDictionary,
     PSObject,
-    Reference,
     ScriptBlock,
     Switch,
-    TypeRef,
     Value,
     plain,
 )  # fmt: skip
 
-_INTEGER = re.compile(r"[+-]?[0-9]+")
-_REAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
-_HEX = re.compile(r"0x[0-9a-f]{1,7}", re.IGNORECASE)
-# A text of this form could be a number to PowerShell.
-_MAYBE_NUMBER = re.compile(
-    r"[+-]?([0-9][0-9,_]*\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?u?[ysldn]?([kmgtp]b)?|[+-]?0[xb]\w+|\(.*\)|.*[$%\u00a4].*",
-    re.IGNORECASE,
-)
 _NUMBERS = {"System.Int32", "System.Double", "System.Decimal", *(f"System.{name}" for name in SIZED)}
 _CONVERT_FINAL = "ConvertToFinalInvalidCastException"
-
-
-def maybe_number(text: str) -> bool:
-    """Say whether PowerShell might read a number where this engine does not."""
-    lowered = text.strip().lower()
-    if lowered in ("nan", "infinity", "-infinity", "+infinity", "\u221e"):
-        return True
-    return any(c.isdigit() for c in text) and bool(_MAYBE_NUMBER.fullmatch(text))
-
-
-def text_to_number(text: str) -> Value:
-    """Return the number that a text says, None if it says none.
-
-    Raises:
-        NotInDialect: a form that PowerShell might understand.
-    """
-    stripped = text.strip()
-    if not stripped:
-        if text:
-            raise NotInDialect("blanks as a number")
-        return 0
-    if _INTEGER.fullmatch(stripped):
-        return fit_integer(int(stripped))
-    if _REAL.fullmatch(stripped):
-        return float(stripped)
-    if _HEX.fullmatch(stripped):
-        return int(stripped, 16)
-    if maybe_number(stripped):
-        raise NotInDialect(f"'{stripped}' as a number")
-    return None
 
 
 class Converter:
@@ -235,7 +191,7 @@ class Converter:
         raise NotInDialect(f"a {type_label(value)} as a number")
 
     def _text_number(self, text: str, name: str) -> int | float | Decimal:
-        if name == "System.Decimal" and _REAL.fullmatch(text.strip()) and "e" not in text.lower():
+        if name == "System.Decimal" and REAL.fullmatch(text.strip()) and "e" not in text.lower():
             return Decimal(text.strip())
         number = text_to_number(text)
         if number is None:
@@ -255,7 +211,7 @@ class Converter:
             number = kind.number_of(value.strip())
             if number is None:
                 begins = {n for m, n in kind.members if m.lower().startswith(value.strip().lower())}
-                if "," in value or _INTEGER.fullmatch(value.strip()):
+                if "," in value or INTEGER.fullmatch(value.strip()):
                     raise NotInDialect(f"'{value}' as a {kind.name}")
                 if len(begins) != 1 or not value.strip():
                     raise cast_failed(None, None)
@@ -409,37 +365,3 @@ class Converter:
         if isinstance(value, OrderedDictionary):
             raise NotInDialect("an ordered dictionary as a hashtable")
         raise self.failed(value, "System.Collections.Hashtable")
-
-
-def full_name(value: Value) -> str:
-    """Return the full name of a value's type."""
-    if isinstance(value, bool):
-        return "System.Boolean"
-    if isinstance(value, Sized):
-        return "System." + value.name
-    for python, name in _PYTHON_TYPES:
-        if isinstance(value, python):
-            return name
-    if isinstance(value, Array):
-        return value.element + "[]"
-    if isinstance(value, NetList):
-        return "System.Collections.Generic.List`1" if value.generic else "System.Collections.ArrayList"
-    if isinstance(value, Collection):
-        return value.type_name
-    if isinstance(value, EnumValue):
-        return value.kind.full_name
-    if isinstance(value, PSObject | Instance):
-        return value.net_type
-    if isinstance(value, NetException):
-        return value.type_name
-    raise NotInDialect(f"the type of a {type(value).__name__}")
-
-
-_A = "System.Management.Automation."
-_PYTHON_TYPES: tuple[tuple[type, str], ...] = (
-    (int, "System.Int32"), (float, "System.Double"), (str, "System.String"), (Decimal, "System.Decimal"),
-    (Char, "System.Char"), (OrderedDictionary, "System.Collections.Specialized.OrderedDictionary"),
-    (Hashtable, "System.Collections.Hashtable"), (TypeRef, "System.RuntimeType"), (Switch, _A + "SwitchParameter"),
-    (ScriptBlock, _A + "ScriptBlock"), (ErrorRecord, _A + "ErrorRecord"), (Reference, _A + "PSReference`1"),
-    (Empty, "System.Object"),
-)  # fmt: skip

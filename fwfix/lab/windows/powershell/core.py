@@ -110,7 +110,8 @@ class Core:
         raise NotImplementedError
 
     def call_block(
-        self, block: ScriptBlock, arguments: list[Value], sink: Sink, *, item: Value = EMPTY, new_scope: bool = True,
+        self, block: ScriptBlock, arguments: list[Value], sink: Sink, *, item: Value = EMPTY,
+        new_scope: bool = True,
         stdin: list[Value] | None = None,
     ) -> None:  # fmt: skip
         """Run a script block; `item` becomes `$_`."""

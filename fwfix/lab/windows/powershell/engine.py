@@ -15,7 +15,7 @@ from fwfix.lab.windows.powershell.errors import PSError
 from fwfix.lab.windows.powershell.functions import FunctionStage
 from fwfix.lab.windows.powershell.hosts import Host
 from fwfix.lab.windows.powershell.nettypes import NetType, TypeTable
-from fwfix.lab.windows.powershell.parser import parse_script
+from fwfix.lab.windows.powershell.parsing import parse_script
 from fwfix.lab.windows.powershell.pipelines import Pipelines
 from fwfix.lab.windows.powershell.signals import (
     BreakSignal,
@@ -198,7 +198,8 @@ class _Run:
 def _with_writers(host: Host, out: Callable[[bytes], None], err: Callable[[bytes], None]) -> Host:
     """Return the same host that writes elsewhere; its environment is shared, as in one process."""
     return Host(
-        files=host.files, registry=host.registry, clock=host.clock, natives=host.natives, real_programs=host.real_programs,
+        files=host.files, registry=host.registry, clock=host.clock, natives=host.natives,
+        real_programs=host.real_programs,
         environment=host.environment, process_id=host.process_id, language_mode=host.language_mode,
         execution_policy=host.execution_policy, computer_name=host.computer_name, stdout=out, stderr=err,
     )  # fmt: skip

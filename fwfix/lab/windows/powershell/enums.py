@@ -7,7 +7,8 @@ _SEQUENCES = {
     "System.DayOfWeek": "Sunday Monday Tuesday Wednesday Thursday Friday Saturday",
     "System.DateTimeKind": "Unspecified Utc Local",
     "System.StringComparison": (
-        "CurrentCulture CurrentCultureIgnoreCase InvariantCulture InvariantCultureIgnoreCase Ordinal OrdinalIgnoreCase"
+        "CurrentCulture CurrentCultureIgnoreCase InvariantCulture InvariantCultureIgnoreCase Ordinal "
+        "OrdinalIgnoreCase"
     ),
     "System.IO.SearchOption": "TopDirectoryOnly AllDirectories",
     "System.MidpointRounding": "ToEven AwayFromZero",
@@ -15,26 +16,33 @@ _SEQUENCES = {
     "System.Management.Automation.PSLanguageMode": "FullLanguage RestrictedLanguage NoLanguage ConstrainedLanguage",
     "System.Management.Automation.ActionPreference": "SilentlyContinue Stop Continue Inquire Ignore Suspend",
     "System.ConsoleColor": (
-        "Black DarkBlue DarkGreen DarkCyan DarkRed DarkMagenta DarkYellow Gray DarkGray Blue Green Cyan Red Magenta "
+        "Black DarkBlue DarkGreen DarkCyan DarkRed DarkMagenta DarkYellow Gray DarkGray Blue Green Cyan "
+        "Red Magenta "
         "Yellow White"
     ),
     "System.Management.Automation.ErrorCategory": (
-        "NotSpecified OpenError CloseError DeviceError DeadlockDetected InvalidArgument InvalidData InvalidOperation "
+        "NotSpecified OpenError CloseError DeviceError DeadlockDetected InvalidArgument InvalidData "
+        "InvalidOperation "
         "InvalidResult InvalidType MetadataError NotImplemented NotInstalled ObjectNotFound OperationStopped "
-        "OperationTimeout SyntaxError ParserError PermissionDenied ResourceBusy ResourceExists ResourceUnavailable "
-        "ReadError WriteError FromStdErr SecurityError ProtocolError ConnectionError AuthenticationError LimitsExceeded "
+        "OperationTimeout SyntaxError ParserError PermissionDenied ResourceBusy ResourceExists "
+        "ResourceUnavailable "
+        "ReadError WriteError FromStdErr SecurityError ProtocolError ConnectionError AuthenticationError "
+        "LimitsExceeded "
         "QuotaExceeded NotEnabled"
     ),
 }
 _NUMBERED = {
     "System.IO.FileMode": {"CreateNew": 1, "Create": 2, "Open": 3, "OpenOrCreate": 4, "Truncate": 5, "Append": 6},
     "System.ServiceProcess.ServiceControllerStatus": {
-        "Stopped": 1, "StartPending": 2, "StopPending": 3, "Running": 4, "ContinuePending": 5, "PausePending": 6,
+        "Stopped": 1, "StartPending": 2, "StopPending": 3, "Running": 4, "ContinuePending": 5,
+        "PausePending": 6,
         "Paused": 7,
     },
     "System.TypeCode": {
-        "Empty": 0, "Object": 1, "DBNull": 2, "Boolean": 3, "Char": 4, "SByte": 5, "Byte": 6, "Int16": 7, "UInt16": 8,
-        "Int32": 9, "UInt32": 10, "Int64": 11, "UInt64": 12, "Single": 13, "Double": 14, "Decimal": 15, "DateTime": 16,
+        "Empty": 0, "Object": 1, "DBNull": 2, "Boolean": 3, "Char": 4, "SByte": 5, "Byte": 6, "Int16": 7,
+        "UInt16": 8,
+        "Int32": 9, "UInt32": 10, "Int64": 11, "UInt64": 12, "Single": 13, "Double": 14, "Decimal": 15,
+        "DateTime": 16,
         "String": 18,
     },
     "System.Net.Sockets.AddressFamily": {"Unspecified": 0, "InterNetwork": 2, "InterNetworkV6": 23},
@@ -44,7 +52,8 @@ _FLAGS = {
     "System.IO.FileAccess": {"Read": 1, "Write": 2, "ReadWrite": 3},
     "System.IO.FileShare": {"None": 0, "Read": 1, "Write": 2, "ReadWrite": 3, "Delete": 4, "Inheritable": 16},
     "System.Globalization.DateTimeStyles": {
-        "None": 0, "AllowLeadingWhite": 1, "AllowTrailingWhite": 2, "AllowInnerWhite": 4, "AllowWhiteSpaces": 7,
+        "None": 0, "AllowLeadingWhite": 1, "AllowTrailingWhite": 2, "AllowInnerWhite": 4,
+        "AllowWhiteSpaces": 7,
         "NoCurrentDateDefault": 8, "AdjustToUniversal": 16, "AssumeLocal": 32, "AssumeUniversal": 64,
         "RoundtripKind": 128,
     },

@@ -14,6 +14,7 @@ from fwfix.lab.windows.powershell.texts import type_label
 from fwfix.lab.windows.powershell.values import (
     EMPTY,
     Array,
+    Char,
     Collection,
     Hashtable,
     NetList,
@@ -248,14 +249,13 @@ class Evaluator(Variables):
         raise NotInDialect(f"an index into a {type_label(target)}")
 
     def _item(self, target: Value, index: Value) -> Value:
-        from fwfix.lab.windows.powershell.values import Char  # noqa: PLC0415 - only here
-
         if index is None:
             raise error("Index operation failed; the array index evaluated to null.", "NullArrayIndex")
         if isinstance(target, Collection) and not target.indexable:
             raise NotInDialect(f"an index into a {target.type_name}")
         number = self.convert.to_number(index, "System.Int32")
         assert isinstance(number, int)
+        assert isinstance(target, str | Array | NetList | Collection)
         items = target if isinstance(target, str) else target.items
         if not -len(items) <= number < len(items):
             if self.scope.is_strict():

@@ -86,7 +86,7 @@ class ExpandableParser:
             return braced.end()
         match = _VARIABLE.match(self.source, at, end)
         if not match:
-            return self.plain_dollar(at)
+            return self._plain_dollar(at)
         following = self.source[match.end() : match.end() + 1] if match.end() < end else ""
         if following == ":" and not match["scope"]:
             raise ParseFailure("':' was not followed by a valid variable name character", line=self.line)
@@ -96,7 +96,7 @@ class ExpandableParser:
         self.parts.append(Variable(scope=scope, name=match["name"], line=self.line))
         return match.end()
 
-    def plain_dollar(self, at: int) -> int:
+    def _plain_dollar(self, at: int) -> int:
         if self.source[at + 1 : at + 2] in ("?", "$", "^", ":", "{") and self.source[at + 1 : at + 2]:
             raise NotInDialect("a special variable in a string", line=self.line)
         self.add("$")

@@ -11,13 +11,11 @@ from fwfix.lab.windows.powershell.literals import parse_number
 from fwfix.lab.windows.powershell.nodes import Expression, TypeSpec
 from fwfix.lab.windows.powershell.reading import Reader, TreeNode, core
 from fwfix.lab.windows.powershell.signals import NotInDialect, ParseFailure
+from fwfix.lab.windows.powershell.typespecs import parse_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_TYPE = re.compile(
-    r"\s*(?P<name>[\w.+`]+)\s*(?:\[(?P<inner>[^\[\]]*(?:\[\])?[^\[\]]*)\])?(?P<array>\[\])?\s*"
-)
 _VARIABLE = re.compile(r"\$(?:(?P<scope>\w+):)?(?P<name>\w+|[?])")
 _BINARY = frozenset({
     "logical_expression", "bitwise_expression", "comparison_expression", "additive_expression",
@@ -25,24 +23,6 @@ _BINARY = frozenset({
     "bitwise_argument_expression", "comparison_argument_expression", "additive_argument_expression",
     "multiplicative_argument_expression", "format_argument_expression", "range_argument_expression",
 })  # fmt: skip
-
-
-def parse_type(text: str, line: int) -> TypeSpec:
-    """Return a type from its text, without the outer brackets."""
-    match = _TYPE.fullmatch(text)
-    if not match:
-        raise NotInDialect("this type", line=line, text=text)
-    inner = match["inner"]
-    if inner is None:
-        return TypeSpec(name=match["name"], is_array=bool(match["array"]))
-    if not inner.strip():
-        if match["array"]:
-            raise NotInDialect("an array of arrays", line=line, text=text)
-        return TypeSpec(name=match["name"], is_array=True)
-    if inner.strip().startswith(","):
-        raise NotInDialect("an array of several dimensions", line=line, text=text)
-    arguments = tuple(parse_type(part, line) for part in inner.split(","))
-    return TypeSpec(name=match["name"], arguments=arguments, is_array=bool(match["array"]))
 
 
 class ExpressionParser:
@@ -128,7 +108,7 @@ class ExpressionParser:
 
     def string_at(self, start: int) -> Expression:
         """Return the string literal that starts at an offset of the script."""
-        from fwfix.lab.windows.powershell.parser import parse_block  # noqa: PLC0415 - the two need each other
+        from fwfix.lab.windows.powershell.parsing import parse_block  # noqa: PLC0415 - the two need each other
 
         masked = self.reader.masked
         line = self.reader.line_at(start)

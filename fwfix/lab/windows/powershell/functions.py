@@ -8,13 +8,13 @@ from collections.abc import Callable
 from fwfix.lab.windows.powershell import nodes
 from fwfix.lab.windows.powershell.binding import Binder, Bound, RawArgument
 from fwfix.lab.windows.powershell.core import Core, Sink
-from fwfix.lab.windows.powershell.expressions import parse_type
 from fwfix.lab.windows.powershell.nettypes import NetType
 from fwfix.lab.windows.powershell.nodes import ScriptBody
 from fwfix.lab.windows.powershell.scopes import Cell, Scope
 from fwfix.lab.windows.powershell.signals import NotInDialect, ReturnSignal
 from fwfix.lab.windows.powershell.signature import ALL_SETS, Binding, Parameter, ValidationFailed
 from fwfix.lab.windows.powershell.stages import PipelineBinder, common_action
+from fwfix.lab.windows.powershell.typespecs import parse_type
 from fwfix.lab.windows.powershell.values import (
     Array,
     Collection,
@@ -108,7 +108,8 @@ class Signature:
             else:
                 checks.append(self._check(attribute))
         return Parameter(
-            name=declared.name, type=kind if kind is not None else "", aliases=tuple(aliases), validate=tuple(checks),
+            name=declared.name, type=kind if kind is not None else "", aliases=tuple(aliases),
+            validate=tuple(checks),
             sets=sets or {ALL_SETS: Binding(position=position)}, allow_null="allownull" in flags,
             allow_empty=bool(flags & {"allowemptystring", "allowemptycollection"}),
         )  # fmt: skip
@@ -120,7 +121,8 @@ class Signature:
         if attribute.positional:
             raise NotInDialect("this [Parameter()]", line=attribute.line)
         allowed = {
-            "mandatory", "position", "valuefrompipeline", "valuefrompipelinebypropertyname", "parametersetname",
+            "mandatory", "position", "valuefrompipeline", "valuefrompipelinebypropertyname",
+            "parametersetname",
             "valuefromremainingarguments", "helpmessage",
         }  # fmt: skip
         if set(known) - allowed:

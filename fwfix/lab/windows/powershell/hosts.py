@@ -1,4 +1,4 @@
-"""What is outside the engine: files, registry, clock, native programs, environment. All of it can be replaced."""
+"""What is outside the engine: files, registry, clock, programs, environment. All of it can be replaced."""
 
 from __future__ import annotations
 

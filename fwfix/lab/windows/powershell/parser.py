@@ -5,15 +5,15 @@ from collections.abc import Callable
 from fwfix.lab.windows.powershell import nodes
 from fwfix.lab.windows.powershell.arguments import ArgumentScanner
 from fwfix.lab.windows.powershell.expressions import ExpressionParser
-from fwfix.lab.windows.powershell.masking import mask
-from fwfix.lab.windows.powershell.nodes import Block, Node, ScriptBody, Statement
+from fwfix.lab.windows.powershell.nodes import Block, ScriptBody, Statement
 from fwfix.lab.windows.powershell.reading import Reader, TreeNode, core
 
 _NOT_COMMANDS = {
     "begin", "process", "end", "dynamicparam", "clean", "class", "enum", "using", "data", "trap", "workflow",
     "parallel", "sequence", "inlinescript", "configuration", "filter", "function", "if", "else", "elseif",
     "while", "for", "do", "until", "switch", "try", "catch", "finally", "return", "throw", "exit", "break",
-    "continue", "param", "in", "define", "from", "var", "hidden", "static", "interface", "namespace", "module",
+    "continue", "param", "in", "define", "from", "var", "hidden", "static", "interface", "namespace",
+    "module",
     "type", "assembly", "command", "base", "private", "public", "default",
 }  # fmt: skip
 _SELF_ENDING = {
@@ -377,38 +377,8 @@ class Parser(ExpressionParser):
             if body.begin or body.process:
                 raise self.reader.refuse(node, "a filter with named blocks")
             body = ScriptBody(
-                parameters=body.parameters, attributes=body.attributes, begin=None, process=body.end, end=None,
+                parameters=body.parameters, attributes=body.attributes, begin=None, process=body.end,
+                end=None,
                 text=body.text, line=body.line,
             )  # fmt: skip
         return nodes.FunctionDefinition(name=name, body=body, line=self.line(node))
-
-
-def parse_block(source: str, first_line: int) -> Block:
-    """Parse the inside of `$( )` or of a string's subexpression."""
-    body = parse_script(source, first_line)
-    if body.parameters or body.begin or body.process:
-        raise _refusal(body)
-    return body.end or Block(statements=(), line=first_line)
-
-
-def _refusal(node: Node) -> Exception:
-    from fwfix.lab.windows.powershell.signals import NotInDialect  # noqa: PLC0415 - only on the way out
-
-    return NotInDialect("parameters or named blocks here", line=node.line)
-
-
-def parse_script(source: str, first_line: int = 1) -> ScriptBody:
-    """Parse a script.
-
-    Raises:
-        NotInDialect: something that the engine or the grammar does not know.
-        ParseFailure: PowerShell, too, would not take it.
-    """
-    masked = mask(source, first_line)
-    if not masked.text.strip(" \n;"):
-        empty = Block(statements=(), line=first_line)
-        return ScriptBody(
-            parameters=(), attributes=(), begin=None, process=None, end=empty, text=source, line=first_line
-        )
-    reader = Reader(masked, 0, len(masked.text), first_line)
-    return Parser(reader).script_body(reader.root, source)

@@ -25,13 +25,11 @@ from fwfix.lab.windows.powershell.stages import (
 from fwfix.lab.windows.powershell.statements import Statements
 from fwfix.lab.windows.powershell.values import (
     EMPTY,
-    Array,
     Hashtable,
     NetList,
     ScriptBlock,
     Value,
     collected,
-    enumerate_value,
     items_of,
     plain,
 )  # fmt: skip
@@ -69,14 +67,10 @@ class Pipelines(Statements):
         try:
             value = self.evaluate(element.expression)
             if not isinstance(element.expression, nodes.Step):
-                self.emit_all(value, target)
+                self.emit(value, target)
         finally:
             self.streams = saved
         self.success = True
-
-    def emit_all(self, value: Value, sink: Sink) -> None:
-        """Write a value, items of what a pipeline enumerates one by one."""
-        self.emit(value, sink)
 
     def _build(self, commands: tuple[nodes.Node, ...], sink: Sink, *, has_input: bool) -> list[Stage]:
         stages: list[Stage] = []
@@ -177,7 +171,8 @@ class Pipelines(Statements):
             raise NotInDialect(f"the command {name}")
         failed = error(
             f"The term '{name}' is not recognized as a name of a cmdlet, function, script file, or executable program."
-            "\nCheck the spelling of the name, or if a path was included, verify that the path is correct and try again."
+            "\nCheck the spelling of the name, or if a path was included, verify that the path is "
+            "correct and try again."
             if not self.edition.desktop else None,
             "CommandNotFoundException", kind="System.Management.Automation.CommandNotFoundException",
             category="ObjectNotFound", target=name,
@@ -199,7 +194,8 @@ class Pipelines(Statements):
         self.scope.define(name, context.error_variable)
 
     def _function(
-        self, name: str, body: nodes.ScriptBody, arguments: list[RawArgument], sink: Sink, context: Context, *,
+        self, name: str, body: nodes.ScriptBody, arguments: list[RawArgument], sink: Sink, context: Context,
+        *,
         has_input: bool, dot: bool = False,
     ) -> Stage:  # fmt: skip
         self.enter()
@@ -309,7 +305,8 @@ class Pipelines(Statements):
     # -- script blocks called by commands and members
 
     def call_block(
-        self, block: ScriptBlock, arguments: list[Value], sink: Sink, *, item: Value = EMPTY, new_scope: bool = True,
+        self, block: ScriptBlock, arguments: list[Value], sink: Sink, *, item: Value = EMPTY,
+        new_scope: bool = True,
         stdin: list[Value] | None = None,
     ) -> None:  # fmt: skip
         """Run a script block as a call of its own."""
@@ -393,6 +390,3 @@ class _Counted:
 
 def _drop(_: object) -> None:
     """Take nothing."""
-
-
-__all__ = ["Array", "Pipelines", "enumerate_value"]

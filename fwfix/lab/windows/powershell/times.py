@@ -15,7 +15,8 @@ _EPOCH = datetime(1, 1, 1)  # noqa: DTZ001 - .NET's day one, without a zone
 _MAX_TICKS = 3155378975999999999
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _MONTHS = (
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October",
+    "November",
     "December",
 )  # fmt: skip
 _STANDARD = {

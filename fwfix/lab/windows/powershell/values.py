@@ -1,7 +1,7 @@
 """The values of a script.
 
-`$null` is None, `Boolean` bool, `Int32` int, `Double` float, `Decimal` Decimal, `String` str (in UTF-16 units:
-a character outside the BMP is two), everything else a class here or in the modules named after it.
+`$null` is None, `Boolean` bool, `Int32` int, `Double` float, `Decimal` Decimal, `String` str (in UTF-16
+units: a character outside the BMP is two), everything else a class here or in the modules named after it.
 """
 
 from __future__ import annotations

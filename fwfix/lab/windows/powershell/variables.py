@@ -13,12 +13,18 @@ from fwfix.lab.windows.powershell.values import EnumValue, OrderedDictionary, Va
 
 _CONSTANTS: dict[str, Value] = {"null": None, "true": True, "false": False}
 _UNKNOWN = {
-    "myinvocation", "psscriptroot", "pscommandpath", "pwd", "home", "profile", "host", "shellid", "foreach", "switch",
-    "this", "sender", "event", "eventargs", "eventsubscriber", "nestedpromptlevel", "stacktrace", "consolefilename",
-    "psdefaultparametervalues", "psuiculture", "psculture", "psstyle", "pshome", "psemailserver", "outputencoding",
-    "maximumhistorycount", "enabledexperimentalfeatures", "executioncontext.", "pssessionoption", "formatenumerationlimit",
-    "^", "$", "pssessionapplicationname", "pssessionconfigurationname", "psboundparameters.", "logcommandhealthevent",
-    "psnativecommandargumentpassing", "psnativecommanduseerroractionpreference", "islinux.", "debugpreference.",
+    "myinvocation", "psscriptroot", "pscommandpath", "pwd", "home", "profile", "host", "shellid", "foreach",
+    "switch",
+    "this", "sender", "event", "eventargs", "eventsubscriber", "nestedpromptlevel", "stacktrace",
+    "consolefilename",
+    "psdefaultparametervalues", "psuiculture", "psculture", "psstyle", "pshome", "psemailserver",
+    "outputencoding",
+    "maximumhistorycount", "enabledexperimentalfeatures", "executioncontext.", "pssessionoption",
+    "formatenumerationlimit",
+    "^", "$", "pssessionapplicationname", "pssessionconfigurationname", "psboundparameters.",
+    "logcommandhealthevent",
+    "psnativecommandargumentpassing", "psnativecommanduseerroractionpreference", "islinux.",
+    "debugpreference.",
 }  # fmt: skip
 _READ_ONLY = {
     "null",
@@ -169,7 +175,8 @@ class Variables(Core):
             return
         if name in _READ_ONLY:
             raise error(
-                f"Cannot overwrite variable {node.name} because it is read-only or constant.", "VariableNotWritable",
+                f"Cannot overwrite variable {node.name} because it is read-only or constant.",
+                "VariableNotWritable",
                 category="WriteError",
             )  # fmt: skip
         if name in _UNKNOWN:
@@ -190,7 +197,8 @@ class Variables(Core):
                 value = self.convert.to(value, kind)
             except PSError as exc:
                 raise error(
-                    None, "RuntimeException", category="MetadataError", target=name, inner=exc.record.exception,
+                    None, "RuntimeException", category="MetadataError", target=name,
+                    inner=exc.record.exception,
                     kind="System.Management.Automation.ArgumentTransformationMetadataException",
                 ) from exc  # fmt: skip
         return value

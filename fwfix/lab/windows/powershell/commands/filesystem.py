@@ -189,7 +189,8 @@ def _get_item_property(call: Invocation) -> None:
             full = path
             raise PSError(
                 call.record(
-                    f"Property {name} does not exist at path {full}.", "System.Management.Automation.PSArgumentException",
+                    f"Property {name} does not exist at path {full}.",
+                    "System.Management.Automation.PSArgumentException",
                     category="InvalidArgument", kind=_A + "PSArgumentException",
                 )
             )  # fmt: skip
@@ -227,11 +228,13 @@ def _paths(*, mandatory: bool = True) -> tuple[Parameter, ...]:
 _FORCE = parameter("Force", "switch")
 COMMANDS = (
     Command(
-        name="Test-Path", error_name=_COMMANDS + "TestPathCommand", make=per_record(_test_path), default_set="Path",
+        name="Test-Path", error_name=_COMMANDS + "TestPathCommand", make=per_record(_test_path),
+        default_set="Path",
         parameters=(*_paths(), parameter("PathType", "string", aliases=("Type",))),
     ),
     Command(
-        name="Get-Item", error_name=_COMMANDS + "GetItemCommand", make=per_record(_get_item), default_set="Path",
+        name="Get-Item", error_name=_COMMANDS + "GetItemCommand", make=per_record(_get_item),
+        default_set="Path",
         parameters=(*_paths(), _FORCE),
     ),
     Command(
@@ -242,18 +245,21 @@ COMMANDS = (
         ),
     ),
     Command(
-        name="Remove-Item", error_name=_COMMANDS + "RemoveItemCommand", make=per_record(_remove_item), default_set="Path",
+        name="Remove-Item", error_name=_COMMANDS + "RemoveItemCommand", make=per_record(_remove_item),
+        default_set="Path",
         parameters=(*_paths(), parameter("Recurse", "switch"), _FORCE), should_process=True,
     ),
     Command(
         name="Join-Path", error_name=_COMMANDS + "JoinPathCommand", make=per_record(_join_path),
         parameters=(
-            parameter("Path", "string[]", position=0, mandatory=True), parameter("ChildPath", "string", position=1, mandatory=True),
+            parameter("Path", "string[]", position=0, mandatory=True),
+            parameter("ChildPath", "string", position=1, mandatory=True),
             parameter("AdditionalChildPath", "string[]", position=2, remaining=True),
         ),
     ),
     Command(
-        name="Split-Path", error_name=_COMMANDS + "SplitPathCommand", make=per_record(_split_path), default_set="Path",
+        name="Split-Path", error_name=_COMMANDS + "SplitPathCommand", make=per_record(_split_path),
+        default_set="Path",
         parameters=(
             parameter("Path", "string", position=0, mandatory=True, pipeline=True, sets=("Path",)),
             parameter("LiteralPath", "string", mandatory=True, sets=("LiteralPath",)),
@@ -261,11 +267,13 @@ COMMANDS = (
         ),
     ),
     Command(
-        name="Get-Content", error_name=_COMMANDS + "GetContentCommand", make=per_record(_get_content), default_set="Path",
+        name="Get-Content", error_name=_COMMANDS + "GetContentCommand", make=per_record(_get_content),
+        default_set="Path",
         parameters=(*_paths(), parameter("Raw", "switch"), parameter("Encoding", "string")),
     ),
     Command(
-        name="Get-ItemProperty", error_name=_COMMANDS + "GetItemPropertyCommand", make=per_record(_get_item_property),
+        name="Get-ItemProperty", error_name=_COMMANDS + "GetItemPropertyCommand",
+        make=per_record(_get_item_property),
         default_set="Path", parameters=(*_paths(), parameter("Name", "string[]", position=1)),
     ),
 )  # fmt: skip

@@ -84,7 +84,8 @@ class _ForEach:
 
 
 _WHERE_OPERATORS = (
-    "EQ", "NE", "GT", "GE", "LT", "LE", "Like", "NotLike", "Match", "NotMatch", "Contains", "NotContains", "In",
+    "EQ", "NE", "GT", "GE", "LT", "LE", "Like", "NotLike", "Match", "NotMatch", "Contains", "NotContains",
+    "In",
     "NotIn", "Is", "IsNot", "CEQ", "CNE", "CLike", "CMatch", "CContains",
 )  # fmt: skip
 
@@ -300,7 +301,8 @@ COMMANDS = (
     Command(
         name="ForEach-Object", error_name=_COMMANDS + "ForEachObjectCommand", make=_ForEach,
         parameters=(
-            _INPUT, parameter("Begin", "scriptblock"), parameter("Process", "object", position=0, remaining=True, aliases=("MemberName",)),
+            _INPUT, parameter("Begin", "scriptblock"),
+            parameter("Process", "object", position=0, remaining=True, aliases=("MemberName",)),
             parameter("End", "scriptblock"),
         ),
     ),
@@ -321,21 +323,24 @@ COMMANDS = (
     Command(
         name="Measure-Object", error_name=_COMMANDS + "MeasureObjectCommand", make=_Measure,
         parameters=(
-            _INPUT, parameter("Property", "string", position=0), parameter("Sum", "switch"), parameter("Average", "switch"),
+            _INPUT, parameter("Property", "string", position=0), parameter("Sum", "switch"),
+            parameter("Average", "switch"),
             parameter("Maximum", "switch"), parameter("Minimum", "switch"),
         ),
     ),
     Command(
         name="New-Object", error_name=_COMMANDS + "NewObjectCommand", make=per_record(_new_object),
         parameters=(
-            parameter("TypeName", "string", position=0), parameter("ArgumentList", "object[]", position=1, aliases=("Args",)),
+            parameter("TypeName", "string", position=0),
+            parameter("ArgumentList", "object[]", position=1, aliases=("Args",)),
             parameter("Property", "object"), parameter("ComObject", "string"),
         ),
     ),
     Command(
         name="Add-Member", error_name=_COMMANDS + "AddMemberCommand", make=per_record(_add_member),
         parameters=(
-            parameter("InputObject", "psobject", pipeline=True, mandatory=True), parameter("MemberType", "string", aliases=("Type",)),
+            parameter("InputObject", "psobject", pipeline=True, mandatory=True),
+            parameter("MemberType", "string", aliases=("Type",)),
             parameter("Name", "string"), parameter("Value", "object"), parameter("Force", "switch"),
             parameter("PassThru", "switch"), parameter("NotePropertyName", "string", position=0),
             parameter("NotePropertyValue", "object", position=1), parameter("NotePropertyMembers", "object"),

@@ -143,7 +143,8 @@ def commands() -> tuple[Command, ...]:
             name="Write-Error", error_name=_COMMANDS + "WriteErrorCommand", make=per_record(_write_error),
             parameters=(
                 parameter("Message", "string", position=0, pipeline=True, allow_empty=True, aliases=("Msg",)),
-                parameter("Exception", "object"), parameter("ErrorRecord", "object"), parameter("ErrorId", "string"),
+                parameter("Exception", "object"), parameter("ErrorRecord", "object"),
+                parameter("ErrorId", "string"),
                 parameter("Category", category.full_name), parameter("TargetObject", "object"),
                 parameter("RecommendedAction", "string"), parameter("CategoryReason", "string"),
             ),
@@ -153,7 +154,8 @@ def commands() -> tuple[Command, ...]:
             parameters=(
                 parameter("Object", "object", position=0, pipeline=True, remaining=True, aliases=("Msg", "Message")),
                 parameter("NoNewline", "switch"), parameter("Separator", "string"),
-                parameter("ForegroundColor", "System.ConsoleColor"), parameter("BackgroundColor", "System.ConsoleColor"),
+                parameter("ForegroundColor", "System.ConsoleColor"),
+                parameter("BackgroundColor", "System.ConsoleColor"),
             ),
         ),
         Command(
@@ -165,13 +167,15 @@ def commands() -> tuple[Command, ...]:
             make=per_record(_quiet_stream("DebugPreference", "debug")), parameters=(_message("Msg"),),  # type: ignore[arg-type]
         ),
         Command(
-            name="Write-Warning", error_name=_COMMANDS + "WriteWarningCommand", make=per_record(_write_warning),
+            name="Write-Warning", error_name=_COMMANDS + "WriteWarningCommand",
+            make=per_record(_write_warning),
             parameters=(_message("Msg"),),
         ),
         Command(
             name="Write-Progress", error_name=_COMMANDS + "WriteProgressCommand", make=per_record(_nothing),
             parameters=(
-                parameter("Activity", "string", mandatory=True, position=0), parameter("Status", "string", position=1),
+                parameter("Activity", "string", mandatory=True, position=0),
+                parameter("Status", "string", position=1),
                 parameter("Completed", "switch"), parameter("PercentComplete", "int"),
             ),
         ),
@@ -182,7 +186,8 @@ def commands() -> tuple[Command, ...]:
         Command(
             name="Out-String", error_name=_COMMANDS + "OutStringCommand", make=_OutString,
             parameters=(
-                parameter("InputObject", "object", pipeline=True), parameter("Stream", "switch"), parameter("Width", "int"),
+                parameter("InputObject", "object", pipeline=True), parameter("Stream", "switch"),
+                parameter("Width", "int"),
                 parameter("NoNewline", "switch"),
             ),
         ),

@@ -105,7 +105,8 @@ def _compare_guard(exc: NetError) -> None:
 
 COMMANDS = (
     Command(
-        name="Start-Sleep", error_name=_COMMANDS + "StartSleepCommand", make=per_record(_sleep), default_set="Seconds",
+        name="Start-Sleep", error_name=_COMMANDS + "StartSleepCommand", make=per_record(_sleep),
+        default_set="Seconds",
         parameters=(
             parameter("Seconds", "double", position=0, mandatory=True, pipeline=True, sets=("Seconds",)),
             parameter("Milliseconds", "int", mandatory=True, aliases=("ms",), sets=("Milliseconds",)),
@@ -116,7 +117,8 @@ COMMANDS = (
         parameters=(
             parameter("Date", "datetime", position=0, pipeline=True), parameter("Format", "string"),
             parameter("UFormat", "string"), parameter("AsUTC", "switch"), parameter("Year", "int"),
-            parameter("Month", "int"), parameter("Day", "int"), parameter("Hour", "int"), parameter("Minute", "int"),
+            parameter("Month", "int"), parameter("Day", "int"), parameter("Hour", "int"),
+            parameter("Minute", "int"),
             parameter("Second", "int"),
         ),
     ),
@@ -124,21 +126,25 @@ COMMANDS = (
         name="New-TimeSpan", error_name=_COMMANDS + "NewTimeSpanCommand", make=per_record(_new_timespan),
         parameters=(
             parameter("Start", "datetime", position=0), parameter("End", "datetime", position=1),
-            parameter("Days", "int"), parameter("Hours", "int"), parameter("Minutes", "int"), parameter("Seconds", "int"),
+            parameter("Days", "int"), parameter("Hours", "int"), parameter("Minutes", "int"),
+            parameter("Seconds", "int"),
         ),
     ),
     Command(
-        name="New-Guid", error_name=_COMMANDS + "NewGuidCommand", make=per_record(_new_guid), parameters=(), since=(5, 0),
+        name="New-Guid", error_name=_COMMANDS + "NewGuidCommand", make=per_record(_new_guid), parameters=(),
+        since=(5, 0),
     ),
     Command(
-        name="Set-StrictMode", error_name=_COMMANDS + "SetStrictModeCommand", make=per_record(_strict_mode), default_set="Version",
+        name="Set-StrictMode", error_name=_COMMANDS + "SetStrictModeCommand", make=per_record(_strict_mode),
+        default_set="Version",
         parameters=(
             parameter("Version", "string", mandatory=True, sets=("Version",)),
             parameter("Off", "switch", mandatory=True, sets=("Off",)),
         ),
     ),
     Command(
-        name="Get-ExecutionPolicy", error_name=_COMMANDS + "GetExecutionPolicyCommand", make=per_record(_execution_policy),
+        name="Get-ExecutionPolicy", error_name=_COMMANDS + "GetExecutionPolicyCommand",
+        make=per_record(_execution_policy),
         parameters=(parameter("Scope", "string", position=0), parameter("List", "switch")),
     ),
     Command(

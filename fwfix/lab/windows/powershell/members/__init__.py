@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from fwfix.lab.windows.powershell.errors import NetError, PSError, error, method_failed
 from fwfix.lab.windows.powershell.instances import Bag, Match, Stopwatch, XmlNode
 from fwfix.lab.windows.powershell.members import (
+    chars,
     collections,
     dates,
     exceptions,
@@ -43,7 +44,19 @@ from fwfix.lab.windows.powershell.values import (
 if TYPE_CHECKING:
     from fwfix.lab.windows.powershell.core import Core
 
-_MODULES = (collections, dates, exceptions, files, intrinsic, numeric, services, strings, text, xmlnodes)
+_MODULES = (
+    chars,
+    collections,
+    dates,
+    exceptions,
+    files,
+    intrinsic,
+    numeric,
+    services,
+    strings,
+    text,
+    xmlnodes,
+)
 # Types of which every property is in the tables: another name is nothing, not something unknown.
 _COMPLETE = (str, int, float, Char, Switch)
 _COUNTS = ("count", "length")
@@ -285,14 +298,66 @@ class Members:
 
 # Members that lists have and that are not known here; the items are not asked for these.
 _LIST_PROPERTIES = {
-    "longlength", "rank", "isfixedsize", "isreadonly", "issynchronized", "syncroot", "capacity", "length", "current",
+    "longlength", "rank", "isfixedsize", "isreadonly", "issynchronized", "syncroot", "capacity", "length",
+    "current",
 }  # fmt: skip
 _LIST_METHODS = frozenset(
-    "add addrange address asreadonly binarysearch clear clone compareto contains convertall copyto equals exists find "
-    "findall findindex findlast findlastindex fixedsize foreach get getenumerator gethashcode getlength getlonglength "
-    "getlowerbound getrange getupperbound getvalue indexof initialize insert insertrange lastindexof remove removeall "
-    "removeat removerange repeat reset reverse set setrange setvalue sort synchronized toarray trimexcess trimtosize "
-    "trueforall movenext dispose ensurecapacity slice".split()
+    [
+        "add",
+        "addrange",
+        "address",
+        "asreadonly",
+        "binarysearch",
+        "clear",
+        "clone",
+        "compareto",
+        "contains",
+        "convertall",
+        "copyto",
+        "equals",
+        "exists",
+        "find",
+        "findall",
+        "findindex",
+        "findlast",
+        "findlastindex",
+        "fixedsize",
+        "foreach",
+        "get",
+        "getenumerator",
+        "gethashcode",
+        "getlength",
+        "getlonglength",
+        "getlowerbound",
+        "getrange",
+        "getupperbound",
+        "getvalue",
+        "indexof",
+        "initialize",
+        "insert",
+        "insertrange",
+        "lastindexof",
+        "remove",
+        "removeall",
+        "removeat",
+        "removerange",
+        "repeat",
+        "reset",
+        "reverse",
+        "set",
+        "setrange",
+        "setvalue",
+        "sort",
+        "synchronized",
+        "toarray",
+        "trimexcess",
+        "trimtosize",
+        "trueforall",
+        "movenext",
+        "dispose",
+        "ensurecapacity",
+        "slice",
+    ]
 )
 _HASHTABLE_UNKNOWN = {"isreadonly", "isfixedsize", "issynchronized", "syncroot", "comparer"}
 

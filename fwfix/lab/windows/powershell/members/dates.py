@@ -32,7 +32,8 @@ _D, _T, _W = "System.DateTime", "System.TimeSpan", "System.Diagnostics.Stopwatch
 _FILETIME_ZERO = 504911232000000000
 _DAY = 86400 * TICKS_PER_SECOND
 _UNITS = {
-    "Days": _DAY, "Hours": 3600 * TICKS_PER_SECOND, "Minutes": 60 * TICKS_PER_SECOND, "Seconds": TICKS_PER_SECOND,
+    "Days": _DAY, "Hours": 3600 * TICKS_PER_SECOND, "Minutes": 60 * TICKS_PER_SECOND,
+    "Seconds": TICKS_PER_SECOND,
     "Milliseconds": TICKS_PER_SECOND // 1000,
 }  # fmt: skip
 

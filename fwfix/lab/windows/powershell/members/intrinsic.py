@@ -60,7 +60,8 @@ def psobject(target: Value) -> Value:
         raise NotInDialect(f"PSObject of a {type_label(target)}")
     view = Bag("System.Management.Automation.PSObject")
     view.properties = {
-        "Properties": PropertyCollection(target), "TypeNames": NetList(target.type_names), "BaseObject": target,
+        "Properties": PropertyCollection(target), "TypeNames": NetList(target.type_names),
+        "BaseObject": target,
     }  # fmt: skip
     return view
 

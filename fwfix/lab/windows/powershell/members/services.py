@@ -18,7 +18,7 @@ from fwfix.lab.windows.powershell.instances import (
 )
 from fwfix.lab.windows.powershell.members.tables import constructor, method, prop, static, static_prop
 from fwfix.lab.windows.powershell.nettypes import EnumType
-from fwfix.lab.windows.powershell.parser import parse_script
+from fwfix.lab.windows.powershell.parsing import parse_script
 from fwfix.lab.windows.powershell.signals import NotInDialect, ParseFailure
 from fwfix.lab.windows.powershell.unicode import to_python
 from fwfix.lab.windows.powershell.values import EMPTY, EnumValue, NetException, Reference, ScriptBlock, Value

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fwfix.lab.windows.powershell.core import Core
 
 _S = "System.String"
-_BLANKS = "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
+BLANKS = "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
 
 
 def upper(text: str) -> str:
@@ -44,7 +44,7 @@ for _name in ("ToLower", "ToLowerInvariant"):
 
 def _charset(engine: Core, arguments: tuple[Value, ...]) -> str:
     if not arguments:
-        return _BLANKS
+        return BLANKS
     return "".join(engine.texts.of(item) for argument in arguments for item in items_of(argument))
 
 
@@ -274,7 +274,7 @@ def _split(engine: Core, self: str, *arguments: Value) -> Value:
 
 def _separators(engine: Core, values: list[Value], *, has_options: bool) -> list[str]:
     if not values or values == [None]:
-        return list(_BLANKS)
+        return list(BLANKS)
     if all(isinstance(v, Char) for v in values):
         return [v.value for v in values if isinstance(v, Char)]
     if len(values) != 1:
@@ -282,11 +282,11 @@ def _separators(engine: Core, values: list[Value], *, has_options: bool) -> list
     value = values[0]
     if isinstance(value, str):
         if engine.edition.desktop:
-            return list(value) or list(_BLANKS)
+            return list(value) or list(BLANKS)
         return [value] if value else []
     if isinstance(value, Array):
         if value.element == "System.Char":
-            return [c.value for c in value.items if isinstance(c, Char)] or list(_BLANKS)
+            return [c.value for c in value.items if isinstance(c, Char)] or list(BLANKS)
         texts = [t for t in value.items if isinstance(t, str)]
         single = all(len(t) == 1 for t in texts)
         if len(texts) == len(value.items) and texts and (single or (has_options and value.element == _S)):
@@ -333,7 +333,7 @@ def _null_or_empty(engine: Core, text: Value) -> Value:
 @static(_S, "IsNullOrWhiteSpace", "string")
 def _null_or_blank(engine: Core, text: str | None) -> Value:
     del engine
-    return not (text or "").strip(_BLANKS)
+    return not (text or "").strip(BLANKS)
 
 
 @static(_S, "Join", rest=True)
@@ -369,44 +369,3 @@ def _format(engine: Core, *arguments: Value) -> Value:
 def _static_equals(engine: Core, left: Value, right: Value) -> Value:
     del engine
     return left == right
-
-
-# -- Char
-
-_C = "System.Char"
-
-
-@static(_C, "IsDigit", "char")
-def _is_digit(engine: Core, char: Char) -> Value:
-    del engine
-    return unicodedata.category(char.value) == "Nd"
-
-
-@static(_C, "IsLetter", "char")
-def _is_letter(engine: Core, char: Char) -> Value:
-    del engine
-    return unicodedata.category(char.value)[0] == "L"
-
-
-@static(_C, "IsLetterOrDigit", "char")
-def _is_alnum(engine: Core, char: Char) -> Value:
-    del engine
-    return unicodedata.category(char.value) in ("Lu", "Ll", "Lt", "Lm", "Lo", "Nd")
-
-
-@static(_C, "IsWhiteSpace", "char")
-def _is_blank(engine: Core, char: Char) -> Value:
-    del engine
-    return char.value in _BLANKS
-
-
-@static(_C, "ToUpperInvariant", "char")
-def _char_upper(engine: Core, char: Char) -> Value:
-    del engine
-    return Char(upper(char.value))
-
-
-@static(_C, "ToLowerInvariant", "char")
-def _char_lower(engine: Core, char: Char) -> Value:
-    del engine
-    return Char(lower(char.value))

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fwfix.lab.windows.powershell.errors import PSError
-from fwfix.lab.windows.powershell.expressions import parse_type
 from fwfix.lab.windows.powershell.nettypes import EnumType, NetType
 from fwfix.lab.windows.powershell.signals import NotInDialect
+from fwfix.lab.windows.powershell.typespecs import parse_type
 from fwfix.lab.windows.powershell.values import Array, Char, NetList, Value
 
 if TYPE_CHECKING:

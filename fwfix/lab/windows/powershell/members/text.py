@@ -147,7 +147,8 @@ def _from_base64(engine: Core, text: str | None) -> Value:
         return byte_array(base64.b64decode(plain, validate=True))
     except binascii.Error:
         message = (
-            "The input is not a valid Base-64 string as it contains a non-base 64 character, more than two padding "
+            "The input is not a valid Base-64 string as it contains a non-base 64 character, more than "
+            "two padding "
             "characters, or an illegal character among the padding characters."
         )
         raise NetError("FormatException", None if engine.edition.desktop else message) from None
