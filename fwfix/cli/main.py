@@ -13,6 +13,7 @@ from fwfix.cli import inventory, plan, runs, templates
 from fwfix.cli.apply import apply
 from fwfix.cli.demo import demo
 from fwfix.cli.doctor import doctor
+from fwfix.cli.maintenance import maintenance
 from fwfix.cli.options import Program
 from fwfix.cli.recover import recover
 from fwfix.cli.rollback import rollback
@@ -41,6 +42,7 @@ app.command()(rollback)
 app.command()(verify)
 app.command()(status)
 app.command()(doctor)
+app.command()(maintenance)
 app.add_typer(runs.app)
 app.add_typer(inventory.app)
 app.add_typer(templates.app)

@@ -1,0 +1,99 @@
+"""`fwfix maintenance`: when the windows open next, and for which hosts."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fwfix.cli.options import InventoryPaths, Json, Limit
+from fwfix.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from fwfix.output.text import Line
+    from fwfix.runner.maintenance import Listed
+
+
+def maintenance(
+    context: typer.Context,
+    inventory: InventoryPaths = None,
+    limit: Limit = None,
+    at: Annotated[
+        str | None,
+        typer.Option("--at", metavar="RFC3339", help="As if it were then. Default: now.", show_default=False),
+    ] = None,
+    count: Annotated[
+        int, typer.Option("--count", metavar="N", min=1, max=1000, help="Openings a window.")
+    ] = 3,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Show when maintenance windows open next, with their hosts, in local time and in UTC."""
+    from fwfix.cli.reporting import output_of
+    from fwfix.loading.calendar import Calendar
+    from fwfix.loading.inventory import load_inventory
+    from fwfix.loading.limit import select_hosts
+    from fwfix.runner.maintenance import expected_budget, list_windows, maintenance_document
+
+    if not inventory:
+        raise UsageError("no inventory given", next="Give -i PATH, or set FWFIX_INVENTORY.")
+    instant = _read_instant(at)
+    loaded = load_inventory(inventory)
+    hosts = select_hosts(loaded, limit)
+    listed = tuple(list_windows(Calendar(loaded), hosts, instant, count))
+    output = output_of(context, as_json=as_json)
+    output.document(maintenance_document(listed, instant))
+    if not as_json:
+        budgets = {host.name: expected_budget(host, ()) for host in hosts}
+        output.lines(line for each in listed for line in _lines(each, instant, budgets))
+        without = [host.name for host in hosts if host.window is None]
+        if without:
+            output.say(f"no window at all (apply needs --now or --window): {', '.join(without)}")
+
+
+def _read_instant(text: str | None) -> datetime:
+    if text is None:
+        return datetime.now(UTC)
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"--at {text!r} is not a time", next="Write 2026-11-21T22:00:00+01:00.") from None
+    if instant.tzinfo is None:
+        raise UsageError(f"--at {text!r} has no offset", next=f"Write {text}Z or {text}+01:00.")
+    return instant.astimezone(UTC)
+
+
+def _lines(each: Listed, at: datetime, budgets: Mapping[str, timedelta]) -> Iterator[Line]:
+    from zoneinfo import ZoneInfo
+
+    from fwfix.output.text import Line, Style
+
+    zone = ZoneInfo(each.window.window.timezone)
+    now_open = any(opening.holds(at) for opening in each.openings)
+    state = "open" if now_open else "closed"
+    yield Line(f"{each.window.name} ({zone.key}): {state}", Style.GOOD if now_open else Style.PLAIN)
+    for opening in each.openings:
+        local = (
+            f"{opening.start.astimezone(zone):%a %Y-%m-%d %H:%M} to {opening.end.astimezone(zone):%a %H:%M}"
+        )
+        utc = f"{opening.start:%Y-%m-%dT%H:%MZ} to {opening.end:%Y-%m-%dT%H:%MZ}"
+        yield Line(f"  {local}  ({utc})")
+    if not each.openings:
+        yield Line("  does not open again", Style.WARN)
+    yield from _last_starts(each.hosts, each, budgets)
+
+
+def _last_starts(hosts: Sequence[str], each: Listed, budgets: Mapping[str, timedelta]) -> Iterator[Line]:
+    from fwfix.output.text import Line
+
+    if not hosts:
+        yield Line("  no host uses it")
+        return
+    end = each.openings[0].end if each.openings else None
+    for name in hosts:
+        budget = budgets[name]
+        last = f", started until {end - budget:%H:%M:%SZ} at the latest" if end is not None else ""
+        yield Line(f"  {name}: may need {round(budget.total_seconds())} s{last}")

@@ -1,0 +1,187 @@
+"""When hosts may be changed: the inventory's windows and blackouts, read from text and from .ics files."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+from fwfix.errors import InventoryError
+from fwfix.model.host import Host
+from fwfix.model.inventory import Inventory
+from fwfix.model.window import Opening, Window, clip, parse_window
+
+_ICS = re.compile(r".*\.ics", re.IGNORECASE)
+_LARGEST_ICS = 8 * 1024 * 1024
+# The clocks on Earth that are furthest ahead and behind: what names no zone is closed on all of them.
+_AHEAD, _BEHIND = timedelta(hours=14), timedelta(hours=12)
+_LOOK_AHEAD = timedelta(days=800)
+_MOST_OCCURRENCES = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedWindow:
+    """A window under the name that people know it by; one written inline has its text as its name."""
+
+    name: str
+    window: Window
+
+
+class Calendar:
+    """Windows of hosts, and the blackouts that win over them."""
+
+    def __init__(self, inventory: Inventory) -> None:
+        """Read every window and blackout.
+
+        Raises:
+            InventoryError: one of them is not one; names the place in the inventory.
+        """
+        self._inventory = inventory
+        self.named: Mapping[str, NamedWindow] = {
+            name: NamedWindow(
+                name=name, window=self._parse(text.recurs, text.timezone, ("maintenance_windows", name))
+            )
+            for name, text in inventory.windows.items()
+        }
+        self._inline: dict[str, NamedWindow] = {}
+        for host in inventory.hosts.values():
+            self.of_host(host)
+        files = [text for text in inventory.blackouts if _ICS.fullmatch(text)]
+        self._fixed = tuple(sorted(each for text in files for each in read_ics(Path(text))))
+        self._recurring = tuple(
+            self._parse(text, None, ("blackouts", text)) for text in inventory.blackouts if text not in files
+        )
+
+    def of_host(self, host: Host) -> NamedWindow | None:
+        """Return the window of a host; None where it has none."""
+        return None if host.window is None else self._find(host.window, ("hosts", host.name))
+
+    def of_text(self, text: str) -> NamedWindow:
+        """Return a window of the inventory by its name, or one written out.
+
+        Raises:
+            InventoryError: it is neither.
+        """
+        return self._find(text, None)
+
+    def openings(self, window: Window, at: datetime) -> Iterator[Opening]:
+        """Yield the openings of a window that end after `at`, without the blackouts' part."""
+        for opening in window.openings(at):
+            for left in clip([opening], self.blackouts(opening)):
+                if left.end > at:
+                    yield left
+
+    def blackouts(self, during: Opening) -> Iterator[Opening]:
+        """Yield every blackout that touches a stretch of time."""
+        for blackout in self._fixed:
+            if blackout.start < during.end and blackout.end > during.start:
+                yield blackout
+        for window in self._recurring:
+            yield from takewhile(lambda each: each.start < during.end, window.openings(during.start))
+
+    def blackout_at(self, instant: datetime) -> Opening | None:
+        """Return the blackout that holds an instant, if one does."""
+        moment = Opening(start=instant, end=instant + timedelta(seconds=1))
+        return next((blackout for blackout in self.blackouts(moment) if blackout.holds(instant)), None)
+
+    def _find(self, text: str, place: object) -> NamedWindow:
+        if text in self.named:
+            return self.named[text]
+        if text not in self._inline:
+            self._inline[text] = NamedWindow(name=text, window=self._parse(text, None, place))
+        return self._inline[text]
+
+    def _parse(self, text: str, timezone: str | None, place: object) -> Window:
+        try:
+            return parse_window(text, timezone)
+        except ValueError as exc:
+            raise self._wrong(str(exc), place) from None
+
+    def _wrong(self, message: str, place: object) -> InventoryError:
+        where = self._inventory.places.get(place) if place is not None else None
+        path, _, line = where.rpartition(":") if where else ("", "", "")
+        return InventoryError(message, path=path or None, line=int(line) if line.isdigit() else None)
+
+
+def read_ics(path: Path) -> tuple[Opening, ...]:
+    """Return every event of a calendar file as a blackout, recurring ones for the next years.
+
+    Days and times without a zone are closed wherever on Earth that day is.
+
+    Raises:
+        InventoryError: the file cannot be read or is not a calendar.
+    """
+    import icalendar  # noqa: PLC0415 - only where a site has such a file
+
+    try:
+        if path.stat().st_size > _LARGEST_ICS:
+            raise InventoryError("this calendar is larger than 8 MB", path=path)
+        calendar = icalendar.Calendar.from_ical(path.read_bytes())
+    except OSError as exc:
+        raise InventoryError(f"cannot be read: {exc.strerror}", path=path) from None
+    except ValueError as exc:
+        raise InventoryError(f"is not a calendar: {exc}", path=path) from None
+    found: list[Opening] = []
+    for event in calendar.walk("VEVENT"):
+        if str(event.get("STATUS", "")).upper() != "CANCELLED":
+            found.extend(_event(event, path))
+    return tuple(sorted(found))
+
+
+def _event(event: Any, path: Path) -> Iterator[Opening]:  # noqa: ANN401 - icalendar's own type
+    start = event.decoded("DTSTART", None)
+    if start is None:
+        raise InventoryError("holds an event without a start", path=path)
+    length = _length(event, start)
+    for begin in _occurrences(event, start):
+        yield _closed(begin, length)
+
+
+def _length(event: Any, start: date) -> timedelta:  # noqa: ANN401 - icalendar's own type
+    end, length = event.decoded("DTEND", None), event.decoded("DURATION", None)
+    if isinstance(length, timedelta):
+        return length
+    if isinstance(end, date):
+        found: timedelta = end - start
+        return found
+    return timedelta(0) if isinstance(start, datetime) else timedelta(days=1)
+
+
+def _occurrences(event: Any, start: date) -> Iterator[date]:  # noqa: ANN401 - icalendar's own type
+    rule = event.get("RRULE")
+    if rule is None:
+        yield start
+        return
+    from dateutil.rrule import rrulestr  # noqa: PLC0415 - icalendar brings it along
+
+    is_day = not isinstance(start, datetime)
+    first = datetime.combine(start, time()) if is_day else start
+    assert isinstance(first, datetime)
+    zone: tzinfo | None = first.tzinfo
+    text = re.sub(r"UNTIL=(\d{8}T\d{6})Z", r"UNTIL=\1", rule.to_ical().decode())
+    limit = datetime.now(UTC).replace(tzinfo=None) + _LOOK_AHEAD
+    excluded = {item.dt for dates in _exdates(event) for item in dates.dts}
+    for count, each in enumerate(rrulestr(text, dtstart=first.replace(tzinfo=None))):
+        if each > limit or count > _MOST_OCCURRENCES:
+            return
+        shown = each.date() if is_day else each.replace(tzinfo=zone)
+        if shown not in excluded:
+            yield shown
+
+
+def _exdates(event: Any) -> list[Any]:  # noqa: ANN401 - icalendar's own type
+    found = event.get("EXDATE")
+    if found is None:
+        return []
+    return list(found) if isinstance(found, list) else [found]
+
+
+def _closed(start: date, length: timedelta) -> Opening:
+    if isinstance(start, datetime) and start.tzinfo is not None:
+        begin = start.astimezone(UTC)
+        return Opening(start=begin, end=begin + length)
+    wall = start if isinstance(start, datetime) else datetime.combine(start, time())
+    begin = wall.replace(tzinfo=UTC)
+    return Opening(start=begin - _AHEAD, end=begin + length + _BEHIND)
