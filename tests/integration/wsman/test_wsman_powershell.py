@@ -119,6 +119,13 @@ def test_output_is_that_of_windows_powershell(client: "Runner", script: str, wri
     assert client.get_command_output(shell, running) == (written, b"", 0)
 
 
+@pytest.mark.parametrize(("codepage", "written"), [(65001, "é✓\n".encode()), (437, b"\x82?\n")])
+def test_output_is_in_the_code_page_of_the_shell(client: "Runner", codepage: int, written: bytes) -> None:
+    shell = client.open_shell(codepage=codepage)
+    running = client.run_command(shell, "powershell", ["-EncodedCommand", encoded("Write-Host 'é✓'")])
+    assert client.get_command_output(shell, running)[0] == written
+
+
 def test_lines_typed_into_powershell_run(client: "Runner") -> None:
     shell = client.open_shell()
     running = client.run_command(shell, "powershell", ["-"])

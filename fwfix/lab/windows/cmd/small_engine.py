@@ -8,8 +8,8 @@ from math import inf
 
 from fwfix.lab.windows.cmd.jobs import Job, TooManyProcessesError
 from fwfix.lab.windows.cmd.powershell import BAD_COMMAND_LINE, PowerShellCall, Source
-from fwfix.lab.windows.cmd.programs import Invocation, Program
-from fwfix.lab.windows.cmd.streams import Collector, InputPipe
+from fwfix.lab.windows.cmd.programs import Invocation, Program, codec_of
+from fwfix.lab.windows.cmd.streams import Collector, InputPipe, Writer
 from fwfix.lab.windows.powershell.edition import DESKTOP_5_1, Edition
 from fwfix.lab.windows.powershell.engine import NOT_IN_DIALECT, Engine
 from fwfix.lab.windows.powershell.hosts import Clock, Host, Native, NativeResult
@@ -86,8 +86,8 @@ class SmallEngine:
         }
         return replace(
             self.host,
-            stdout=call.stdout.write,
-            stderr=call.stderr.write,
+            stdout=_console(call.stdout, call.codepage),
+            stderr=_console(call.stderr, call.codepage),
             clock=_JobClock(self.host.clock, call.job),
             environment=dict(call.environment),
             natives={**natives, **self.host.natives},
@@ -110,6 +110,20 @@ class _JobClock:
 
     def sleep(self, seconds: float, stopped: Callable[[], bool]) -> None:
         self.clock.sleep(seconds, stopped)
+
+
+def _console(writer: Writer, codepage: int) -> Callable[[bytes], None]:
+    """Return a writer that turns the engine's UTF-8 into the code page of the shell."""
+    codec = codec_of(codepage)
+
+    def write(data: bytes) -> None:
+        try:
+            writer.write(data.decode().encode(codec, "replace"))
+        except UnicodeDecodeError:
+            # A native program has written in its own encoding.
+            writer.write(data)
+
+    return write
 
 
 def _locations(cwd: str) -> tuple[Command, ...]:
