@@ -180,7 +180,10 @@ def test_an_object_binds_through_the_pipeline_by_the_name_of_its_type() -> None:
 
 
 def test_a_command_of_high_impact_fails_where_nobody_can_be_asked() -> None:
-    script = "try { Unregister-ScheduledTask t } catch { $_.Exception.GetType().Name }; Unregister-ScheduledTask t -Confirm:$false"
+    script = """
+        try { Unregister-ScheduledTask t } catch { $_.Exception.GetType().Name }
+        Unregister-ScheduledTask t -Confirm:$false
+    """
     assert _out(script) == "PSInvalidOperationException\ngone t\n"
 
 
@@ -216,7 +219,10 @@ def test_a_native_program_gets_its_arguments_and_sets_the_exit_code() -> None:
 
 
 def test_the_bootstrap_of_a_script_on_stdin_runs_it_and_keeps_its_exit_code() -> None:
-    boot = "$s = [Text.Encoding]::UTF8.GetString([Convert]::FromBase64String(($input | Out-String))); & ([ScriptBlock]::Create($s))"
+    boot = (
+        "$b = [Convert]::FromBase64String(($input | Out-String)); "
+        "& ([ScriptBlock]::Create([Text.Encoding]::UTF8.GetString($b)))"
+    )
     result = Engine().run(boot, stdin=b"J2hp\r\nJzsgZX\r\nhpdCA3")
     assert (result.stdout, result.exit_code) == (b"hi\n", 7)
 

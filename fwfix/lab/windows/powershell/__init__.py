@@ -1,7 +1,7 @@
 """The small PowerShell engine of the Windows twin: right, or it refuses.
 
-It runs the dialect of the templates and raises `NotInDialect` for everything else. It is a test instrument: it
-says that a script does what its author means, not that Windows agrees.
+It runs the dialect of the templates and raises `NotInDialect` for everything else. It is a test
+instrument: it says that a script does what its author means, not that Windows agrees.
 """
 
 from fwfix.lab.windows.powershell.edition import (

@@ -347,7 +347,7 @@ class Binder:
             raise self.error("AmbiguousParameterSet")
 
     def _fewest(self, complete: list[str], bound: Bound) -> str:
-        """Several sets fit: one whose mandatory parameters are all bound by name wins, else it is ambiguous."""
+        """Several sets fit: one whose mandatory parameters are all bound wins, else it is ambiguous."""
         strict = [s for s in complete if not self.missing(s, bound, has_input=False)]
         if len(strict) == 1 or (strict and not self.default_set):
             return strict[0]

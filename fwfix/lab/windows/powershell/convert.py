@@ -159,9 +159,9 @@ class Converter:
             if isinstance(source, Decimal)
             else round(source)
         )
-        return self._fit(value, whole, name)
+        return self._fit(whole, name)
 
-    def _fit(self, value: Value, whole: int, name: str) -> Value:
+    def _fit(self, whole: int, name: str) -> Value:
         sized = SIZED.get(name.removeprefix("System."))
         low, high = (sized.low, sized.high) if sized else (INT32_LOW, INT32_HIGH)
         if not low <= whole <= high:

@@ -13,7 +13,9 @@ _SEQUENCES = {
     "System.IO.SearchOption": "TopDirectoryOnly AllDirectories",
     "System.MidpointRounding": "ToEven AwayFromZero",
     "System.EnvironmentVariableTarget": "Process User Machine",
-    "System.Management.Automation.PSLanguageMode": "FullLanguage RestrictedLanguage NoLanguage ConstrainedLanguage",
+    "System.Management.Automation.PSLanguageMode": (
+        "FullLanguage RestrictedLanguage NoLanguage ConstrainedLanguage"
+    ),
     "System.Management.Automation.ActionPreference": "SilentlyContinue Stop Continue Inquire Ignore Suspend",
     "System.ConsoleColor": (
         "Black DarkBlue DarkGreen DarkCyan DarkRed DarkMagenta DarkYellow Gray DarkGray Blue Green Cyan "
@@ -32,7 +34,9 @@ _SEQUENCES = {
     ),
 }
 _NUMBERED = {
-    "System.IO.FileMode": {"CreateNew": 1, "Create": 2, "Open": 3, "OpenOrCreate": 4, "Truncate": 5, "Append": 6},
+    "System.IO.FileMode": {
+        "CreateNew": 1, "Create": 2, "Open": 3, "OpenOrCreate": 4, "Truncate": 5, "Append": 6,
+    },
     "System.ServiceProcess.ServiceControllerStatus": {
         "Stopped": 1, "StartPending": 2, "StopPending": 3, "Running": 4, "ContinuePending": 5,
         "PausePending": 6,

@@ -262,7 +262,7 @@ class Evaluator(Variables):
                 raise NotInDialect("an index outside the array in strict mode")
             return EMPTY
         found = items[number]
-        return Char(found) if isinstance(target, str) else found
+        return Char(found) if isinstance(target, str) and isinstance(found, str) else found
 
     # -- assignment
 

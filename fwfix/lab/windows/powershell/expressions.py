@@ -371,7 +371,7 @@ class ExpressionParser:
                     positional=tuple(positional),
                     named=tuple(named),
                     line=self.line(child),
-                )  # fmt: skip
+                )
             )
         return tuple(attributes), tuple(types)
 

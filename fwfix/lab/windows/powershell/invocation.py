@@ -125,10 +125,7 @@ class Invocation:
         if isinstance(what_if := self.preferences.get("whatif"), Switch) and what_if.present:
             return False
         asked = self.preferences.get("confirm")
-        if isinstance(asked, Switch):
-            must_ask = asked.present
-        else:
-            must_ask = self.command.confirm_impact == "High"
+        must_ask = asked.present if isinstance(asked, Switch) else self.command.confirm_impact == "High"
         if must_ask:
             kind = "System.Management.Automation.PSInvalidOperationException"
             raise error(None, None, kind=kind, category="InvalidOperation")

@@ -11,6 +11,7 @@ _NUMBER = re.compile(
     re.IGNORECASE,
 )
 _UNITS = {"": 1, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30, "tb": 1 << 40, "pb": 1 << 50}
+_LONG, _INT = 16, 8  # digits of the types
 _DECIMAL_MAX = (1 << 96) - 1
 
 
@@ -50,8 +51,8 @@ def parse_number(text: str) -> object | None:
 def _hexadecimal(digits: str, sign: int, unit: int, suffix: str) -> object | None:
     """Hexadecimal literals of 8 and 16 digits are two's complement; longer ones are not known."""
     value = int(digits, 16)
-    if suffix == "d" or len(digits) > 16 or value >= 1 << 63:
+    if suffix == "d" or len(digits) > _LONG or value >= 1 << 63:
         return None
-    if value >= 1 << 31 and len(digits) == 8 and not suffix:
+    if value >= 1 << 31 and len(digits) == _INT and not suffix:
         value -= 1 << 32
     return Int64(sign * value * unit) if suffix else fit_integer(sign * value * unit)

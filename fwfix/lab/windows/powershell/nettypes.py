@@ -142,8 +142,12 @@ _DECLARED: dict[str, tuple[str, ...]] = {
         _A + "MethodException", _A + "ExtendedTypeSystemException", *_RUNTIME,
     ),
     _A + "SetValueException": (_A + "ExtendedTypeSystemException", *_RUNTIME),
-    _A + "SetValueInvocationException": (_A + "SetValueException", _A + "ExtendedTypeSystemException", *_RUNTIME),
-    _A + "GetValueInvocationException": (_A + "GetValueException", _A + "ExtendedTypeSystemException", *_RUNTIME),
+    _A + "SetValueInvocationException": (
+        _A + "SetValueException", _A + "ExtendedTypeSystemException", *_RUNTIME,
+    ),
+    _A + "GetValueInvocationException": (
+        _A + "GetValueException", _A + "ExtendedTypeSystemException", *_RUNTIME,
+    ),
     _A + "PropertyNotFoundException": (_A + "ExtendedTypeSystemException", *_RUNTIME),
     _A + "ParseException": _RUNTIME,
     _A + "CommandNotFoundException": _RUNTIME,
@@ -168,9 +172,13 @@ _DECLARED: dict[str, tuple[str, ...]] = {
     "System.Text.UnicodeEncoding": ("System.Text.Encoding",),
     "System.Text.ASCIIEncoding": ("System.Text.Encoding",),
     "System.Text.StringBuilder": (), "System.Text.RegularExpressions.Regex": (),
-    "System.Text.RegularExpressions.Match": ("System.Text.RegularExpressions.Group", "System.Text.RegularExpressions.Capture"),
+    "System.Text.RegularExpressions.Match": (
+        "System.Text.RegularExpressions.Group", "System.Text.RegularExpressions.Capture",
+    ),
     "System.Text.RegularExpressions.Group": ("System.Text.RegularExpressions.Capture",),
-    "System.Security.Cryptography.SHA256": ("System.Security.Cryptography.HashAlgorithm", "System.IDisposable"),
+    "System.Security.Cryptography.SHA256": (
+        "System.Security.Cryptography.HashAlgorithm", "System.IDisposable",
+    ),
     "System.Globalization.CultureInfo": ("System.IFormatProvider",),
     "System.Diagnostics.Stopwatch": (), "System.Xml.XmlDocument": ("System.Xml.XmlNode",),
     "System.Xml.XmlElement": ("System.Xml.XmlNode",), "System.Version": ("System.IComparable",),
@@ -236,10 +244,7 @@ class TypeTable:
         Raises:
             NotInDialect: the name is not known; PowerShell may well know it.
         """
-        if spec.arguments:
-            found = self._generic(spec)
-        else:
-            found = self.find(spec.name)
+        found = self._generic(spec) if spec.arguments else self.find(spec.name)
         if found is None:
             raise NotInDialect(f"the type [{spec}]", line=line)
         return self.array_of(found.full_name) if spec.is_array else found

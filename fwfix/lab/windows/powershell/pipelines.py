@@ -282,9 +282,7 @@ class Pipelines(Statements):
             merge = redirection.merge
             if not merge and not self._is_null(redirection.target):
                 raise NotInDialect("a redirection to a file", line=redirection.line)
-            if redirection.stream not in ("1", "2", "3", "6", "*") or (
-                merge and redirection.stream not in ("2",)
-            ):
+            if redirection.stream not in ("1", "2", "3", "6", "*") or (merge and redirection.stream != "2"):
                 raise NotInDialect("this redirection", line=redirection.line)
             changed = Streams(streams.error, streams.host, streams.warning)
             if redirection.stream in ("2", "*"):

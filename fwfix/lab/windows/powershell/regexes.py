@@ -50,7 +50,7 @@ class _Translator:
             self.out.append(match.group())
             self.at = match.end()
             following = self.source[self.at : self.at + 1]
-            if following == "+" or (following == "*"):
+            if following and following in "+*":
                 raise self.refuse("a nested quantifier")
             if following == "?":
                 self.out.append("?")
@@ -247,8 +247,9 @@ def replace(pattern: NetPattern, text: str, replacement: str) -> str:
 
 def split(pattern: NetPattern, text: str, limit: int = 0) -> list[str]:
     """Split at matches as .NET does: groups that matched are kept, and a match of nothing counts."""
-    parts, last, count = [], 0, 0
-    for found in pattern.python.finditer(text):
+    parts: list[str] = []
+    last = 0
+    for count, found in enumerate(pattern.python.finditer(text)):
         if limit and count >= limit - 1:
             break
         if not found.group():
@@ -256,7 +257,6 @@ def split(pattern: NetPattern, text: str, limit: int = 0) -> list[str]:
         parts.append(text[last : found.start()])
         parts.extend(g for g in found.groups() if g is not None)
         last = found.end()
-        count += 1
     parts.append(text[last:])
     return parts
 

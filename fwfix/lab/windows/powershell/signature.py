@@ -32,7 +32,8 @@ class Parameter:
 
     Attributes:
         type: a type as a script would write it (`string[]`), `switch`, or a `NetType`; empty takes anything.
-        ps_type: a name that the value must carry among its PSTypeNames (`...CimInstance#MSFT_NetFirewallRule`).
+        ps_type: a name that the value must carry among its PSTypeNames, such as
+            `Microsoft.Management.Infrastructure.CimInstance#MSFT_NetFirewallRule`.
         sets: by name of the parameter set; `ALL_SETS` for one that is in all of them.
         validate: raises `ValidationFailed` for a value that is not allowed.
     """

@@ -222,8 +222,10 @@ class _Measure:
         wanted = [n for n in ("Average", "Sum", "Maximum", "Minimum") if self.call.flag(n)]
         numbers = self._doubles() if wanted else []
         pairs: list[tuple[str, Value]] = [("Count", self.count)]
-        for name in ("Average", "Sum", "Maximum", "Minimum"):
-            pairs.append((name, self._one(name, numbers) if name in wanted and numbers else None))
+        pairs.extend(
+            (name, self._one(name, numbers) if name in wanted and numbers else None)
+            for name in ("Average", "Sum", "Maximum", "Minimum")
+        )
         kind = _COMMANDS + "GenericMeasureInfo"
         self.call.write(PSObject(pairs, net_type=kind, type_names=(kind,)))
 

@@ -135,7 +135,10 @@ def commands() -> tuple[Command, ...]:
         Command(
             name="Write-Output", error_name=_COMMANDS + "WriteOutputCommand", make=per_record(_write_output),
             parameters=(
-                parameter("InputObject", "object", mandatory=True, position=0, pipeline=True, remaining=True, allow_null=True, allow_empty=True),
+                parameter(
+                    "InputObject", "object", mandatory=True, position=0, pipeline=True, remaining=True,
+                    allow_null=True, allow_empty=True,
+                ),
                 parameter("NoEnumerate", "switch"),
             ),
         ),
@@ -152,7 +155,9 @@ def commands() -> tuple[Command, ...]:
         Command(
             name="Write-Host", error_name=_COMMANDS + "WriteHostCommand", make=per_record(_write_host),
             parameters=(
-                parameter("Object", "object", position=0, pipeline=True, remaining=True, aliases=("Msg", "Message")),
+                parameter(
+                    "Object", "object", position=0, pipeline=True, remaining=True, aliases=("Msg", "Message"),
+                ),
                 parameter("NoNewline", "switch"), parameter("Separator", "string"),
                 parameter("ForegroundColor", "System.ConsoleColor"),
                 parameter("BackgroundColor", "System.ConsoleColor"),

@@ -154,7 +154,7 @@ def _try_guid(engine: Core, text: str, result: Reference) -> Value:
 
 constructor(_GUID, "string")(_parse_guid)
 for _name in ("Major", "Minor", "Build", "Revision"):
-    prop(_VERSION, _name)(lambda _engine, self, n=_name.lower(): getattr(self, n))
+    prop(_VERSION, _name)(lambda _engine, self, n=_name: getattr(self, n.lower()))
 
 
 @static(_VERSION, "Parse", "string")
