@@ -147,13 +147,14 @@ class OnHost:
         return states[0] if states else ""
 
     def replace_tool(self, path: str, body: str) -> None:
-        """Put a shell script in the place of a program; `restore_tool` undoes it."""
-        self.sh(f"[ -e {path}.real ] || mv {path} {path}.real; cat >{path}.new", stdin=f"#!/bin/sh\n{body}\n")
-        self.sh(f"chmod 0755 {path}.new && mv {path}.new {path}")
+        """Put a shell script in the place of a program, even of mv; `restore_tool` undoes it."""
+        keep = f"[ -e {path}.real ] || busybox mv {path} {path}.real"
+        self.sh(f"cat >{path}.new && chmod 0755 {path}.new", stdin=f"#!/bin/sh\n{body}\n")
+        self.sh(f"{keep}; busybox mv {path}.new {path}")
 
     def restore_tool(self, path: str) -> None:
         """Undo `replace_tool`."""
-        self.sh(f"mv {path}.real {path}")
+        self.sh(f"busybox mv {path}.real {path}")
 
     def rules(self) -> str:
         """Return all rules of both families but for counters, comments and tables without a rule."""

@@ -54,6 +54,33 @@ def test_confirm_against_the_timer_at_the_deadline(one: "OnHost") -> None:
     assert outcomes == {"confirmed", "reverted"}
 
 
+def test_a_rename_that_was_told_too_late_is_taken_back(one: "OnHost") -> None:
+    before = one.rules()
+    (run_id,) = run_ids(1)
+    scripts = one.scripts(run_id)
+    one.arm(scripts, 5)
+    one.apply(scripts)
+    one.replace_tool(
+        "/usr/bin/mv",
+        '/usr/bin/mv.real "$@"; code=$?; case $* in *state.confirmed) sleep 6 ;; esac; exit $code',
+    )
+    answer = one.run(scripts["confirm"])
+    assert (answer["ok"], answer["code"], answer["state"]) == (False, "too-late", "reverted")
+    assert one.rules() == before
+
+
+def test_a_confirm_that_cannot_rename_has_not_confirmed(one: "OnHost") -> None:
+    before = one.rules()
+    (run_id,) = run_ids(1)
+    scripts = one.scripts(run_id)
+    one.arm(scripts, 8)
+    one.apply(scripts)
+    one.replace_tool("/usr/bin/mv", 'case $* in *state.confirmed) exit 1 ;; esac; exec /usr/bin/mv.real "$@"')
+    answer = one.run(scripts["confirm"])
+    assert (answer["ok"], answer["code"], answer["state"]) == (False, "not-armed", "armed")
+    assert check(one, run_id, before) == "reverted"
+
+
 def test_confirm_against_a_rollback(one: "OnHost") -> None:
     before = one.rules()
     for number, run_id in enumerate(run_ids(8)):
