@@ -150,7 +150,10 @@ def _out(script: str, **options: object) -> str:
             "ParameterArgumentValidationErrorEmptyStringNotAllowed,New-NetFirewallRule\n",
         ),
         (
-            'try { New-NetFirewallRule -Name taken } catch { "$($_.FullyQualifiedErrorId) $($_.CategoryInfo.Category)" }',
+            (
+                "try { New-NetFirewallRule -Name taken } catch "
+                '{ "$($_.FullyQualifiedErrorId) $($_.CategoryInfo.Category)" }'
+            ),
             "AlreadyThere,New-NetFirewallRule ResourceExists\n",
         ),
     ],
@@ -163,7 +166,7 @@ def test_a_stand_in_binds_its_parameters_and_fails_with_the_ids_of_powershell(
 
 def test_an_error_of_a_stand_in_that_ends_nothing_follows_the_error_action() -> None:
     script = """
-        $r = @(Get-NetFirewallRule -Name a, missing, b -ErrorAction SilentlyContinue | ForEach-Object { $_.Name })
+        $r = @(Get-NetFirewallRule a, missing, b -ErrorAction SilentlyContinue | ForEach-Object { $_.Name })
         "$($r -join ',') $($Error[0].FullyQualifiedErrorId)"
         try { Get-NetFirewallRule -Name missing -ErrorAction Stop } catch { $_.FullyQualifiedErrorId }
         $ErrorActionPreference = 'Stop'

@@ -135,7 +135,7 @@ class Signature:
             remaining=bool(known.get("valuefromremainingarguments")),
         )  # fmt: skip
 
-    def _check(self, attribute: nodes.Attribute) -> Callable[[Value], None]:
+    def _check(self, attribute: nodes.Attribute) -> Callable[[Value], None]:  # noqa: C901 - one line a case
         lowered = attribute.name.lower()
         if attribute.named:
             raise NotInDialect(f"options of [{attribute.name}]", line=attribute.line)
@@ -197,7 +197,7 @@ class Signature:
 class FunctionStage:
     """A running function or script block."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - .NET has them so, or all are of one kind
         self, engine: Core, name: str, body: ScriptBody, arguments: list[RawArgument], sink: Sink, *,
         has_input: bool, scope: Scope,
     ) -> None:  # fmt: skip

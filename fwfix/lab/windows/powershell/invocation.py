@@ -30,7 +30,7 @@ class Invocation:
         item: the object of the pipeline; only meaningful where `has_input`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - .NET has them so, or all are of one kind
         self,
         command: Command,
         engine: Core,

@@ -104,7 +104,7 @@ class _Masker:
         text = "".join(self.out)
         return Masked(source=self.source, text=text, origin=self.origin, strings=self.strings)
 
-    def step(self, char: str) -> None:
+    def step(self, char: str) -> None:  # noqa: C901 - one line a case
         if char in " \t\r\u00a0\ufeff":
             self.word = ""
             self.blank(self.pos, self.pos + 1)
@@ -195,7 +195,7 @@ class _Masker:
     last_word = ""
 
     def list_word(self) -> bool:
-        """Hide a bare word before or after a comma, as in `-Name a, b`; the names in an attribute are none."""
+        """Hide a bare word before or after a comma, as in `-Name a, b`; names in an attribute are none."""
         match = _LIST_WORD.match(self.source, self.pos)
         before = self.source[self.pos - 1 : self.pos]
         if not match or before not in (" ", "\t", ",") or self.previous in "\n;{}(|=&":

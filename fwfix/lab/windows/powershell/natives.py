@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from fwfix.lab.windows.powershell.core import Core, Sink
 
 
-def run_native(
+def run_native(  # noqa: PLR0917 - .NET has them so, or all are of one kind
     engine: Core, native: Native, arguments: list[str], items: list[Value], sink: Sink, node: Command
 ) -> None:
     """Run a program; its lines are what it writes into the pipeline."""

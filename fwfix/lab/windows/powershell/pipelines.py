@@ -170,7 +170,8 @@ class Pipelines(Statements):
         if is_real_command(lowered) or any(c in name for c in "\\/.:"):
             raise NotInDialect(f"the command {name}")
         failed = error(
-            f"The term '{name}' is not recognized as a name of a cmdlet, function, script file, or executable program."
+            f"The term '{name}' is not recognized as a name of a cmdlet, function, script file, or "
+            "executable program."
             "\nCheck the spelling of the name, or if a path was included, verify that the path is "
             "correct and try again."
             if not self.edition.desktop else None,
@@ -193,7 +194,7 @@ class Pipelines(Statements):
         context.error_variable = NetList()
         self.scope.define(name, context.error_variable)
 
-    def _function(
+    def _function(  # noqa: PLR0917 - .NET has them so, or all are of one kind
         self, name: str, body: nodes.ScriptBody, arguments: list[RawArgument], sink: Sink, context: Context,
         *,
         has_input: bool, dot: bool = False,
@@ -259,14 +260,13 @@ class Pipelines(Statements):
                 continue
             assert argument.value is not None
             written = self._written(argument.value)
+            plain = argument.bare and not written and isinstance(argument.value, nodes.Literal)
             if (
-                argument.bare
-                and not written
-                and isinstance(argument.value, nodes.Literal)
+                plain
                 and not self.edition.desktop
+                and any(c in self.texts.of(self.value(argument.value)) for c in "*?[")
             ):
-                if any(c in str(argument.value.value) for c in "*?["):
-                    raise NotInDialect("a wildcard for a native program")
+                raise NotInDialect("a wildcard for a native program")
             value = self.value(argument.value)
             if isinstance(value, Hashtable):
                 raise NotInDialect("a hashtable for a native program")

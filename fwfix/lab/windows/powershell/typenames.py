@@ -27,7 +27,7 @@ from fwfix.lab.windows.powershell.values import (
 )  # fmt: skip
 
 
-def full_name(value: Value) -> str:
+def full_name(value: Value) -> str:  # noqa: C901 - one line a case
     """Return the full name of a value's type."""
     if isinstance(value, bool):
         return "System.Boolean"

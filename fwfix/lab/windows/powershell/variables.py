@@ -58,7 +58,7 @@ class GuardedTable(OrderedDictionary):
 class Variables(Core):
     """Variables of the running script."""
 
-    def automatic(self, name: str) -> Value:
+    def automatic(self, name: str) -> Value:  # noqa: C901 - one line a case
         """Return an automatic variable that no scope holds.
 
         Raises:

@@ -197,7 +197,8 @@ def _get_item_property(call: Invocation) -> None:
     leaf = key.rsplit("\\", 1)[-1]
     full = f"Microsoft.PowerShell.Core\\Registry::HKEY_LOCAL_MACHINE\\{key}"
     pairs += [
-        ("PSPath", full), ("PSParentPath", full.rsplit("\\", 1)[0]), ("PSChildName", leaf), ("PSDrive", "HKLM"),
+        ("PSPath", full), ("PSParentPath", full.rsplit("\\", 1)[0]), ("PSChildName", leaf),
+        ("PSDrive", "HKLM"),
         ("PSProvider", "Microsoft.PowerShell.Core\\Registry"),
     ]  # fmt: skip
     call.write(PSObject(pairs))

@@ -106,7 +106,8 @@ COMMANDS = (
         name="ConvertTo-Json", error_name=_COMMANDS + "ConvertToJsonCommand", make=_ToJson,
         parameters=(
             parameter(
-                "InputObject", "object", mandatory=True, position=0, pipeline=True, allow_null=True, allow_empty=True,
+                "InputObject", "object", mandatory=True, position=0, pipeline=True, allow_null=True,
+                allow_empty=True,
             ),
             parameter("Depth", "int"), parameter("Compress", "switch"), parameter("AsArray", "switch"),
             parameter("EnumsAsStrings", "switch"),

@@ -75,7 +75,7 @@ class Members:
 
     # -- properties
 
-    def property(self, target: Value, name: str) -> Value:
+    def property(self, target: Value, name: str) -> Value:  # noqa: C901, PLR0911 - one line a case
         """Return a property; what does not exist is null, an error in strict mode."""
         lowered = name.lower()
         if target is None:
@@ -140,9 +140,10 @@ class Members:
                 return None
             if not isinstance(target, Hashtable):
                 return 1
+        if isinstance(target, Hashtable) and name.lower() in _HASHTABLE_UNKNOWN:
+            raise NotInDialect(f"the property {name} of a hashtable")
         if target is None or isinstance(target, (*_COMPLETE, PSObject, Hashtable)):
-            if not isinstance(target, Hashtable) or name.lower() not in _HASHTABLE_UNKNOWN:
-                return None
+            return None
         raise NotInDialect(f"the property {name} of a {type_label(target)}")
 
     def _of_each(self, target: Array | NetList | Collection, name: str) -> Value:
@@ -182,7 +183,10 @@ class Members:
         if isinstance(target, PSObject):
             known = target.properties.get(name.lower())
             if known is None:
-                message = f"The property '{name}' cannot be found on this object. Verify that the property exists and can be set."
+                message = (
+                    f"The property '{name}' cannot be found on this object. "
+                    "Verify that the property exists and can be set."
+                )
                 raise error(
                     f'Exception setting "{name}": "{message}"', "ExceptionWhenSetting",
                     kind="System.Management.Automation.SetValueInvocationException", category="NotSpecified",
@@ -359,7 +363,7 @@ _LIST_METHODS = frozenset(
         "slice",
     ]
 )
-_HASHTABLE_UNKNOWN = {"isreadonly", "isfixedsize", "issynchronized", "syncroot", "comparer"}
+_HASHTABLE_UNKNOWN = {"length", "isreadonly", "isfixedsize", "issynchronized", "syncroot", "comparer"}
 
 
 def _collected(found: list[Value]) -> Value:

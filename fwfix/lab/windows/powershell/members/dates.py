@@ -233,7 +233,7 @@ def _parse(engine: Core, text: str, culture: Culture | None = None, styles: Enum
     "System.Globalization.CultureInfo",
     "System.Globalization.DateTimeStyles",
 )
-def _parse_exact(
+def _parse_exact(  # noqa: PLR0917 - .NET has them so, or all are of one kind
     engine: Core, text: str, form: str, culture: Culture | None, styles: EnumValue | None = None
 ) -> Value:
     del engine, culture

@@ -97,7 +97,7 @@ def _record_text(engine: Core, self: ErrorRecord) -> Value:
 
 
 @constructor(_R, "object", "string", "System.Management.Automation.ErrorCategory", "object")
-def _new_record(engine: Core, exception: Value, error_id: str, category: EnumValue, target: Value) -> Value:
+def _new_record(engine: Core, exception: Value, error_id: str, category: EnumValue, target: Value) -> Value:  # noqa: PLR0917 - .NET has them so, or all are of one kind
     del engine
     if not isinstance(exception, NetException):
         raise NotInDialect("an ErrorRecord of something else than an exception")

@@ -167,7 +167,7 @@ def _rounder(mode: str) -> Callable[..., Value]:
     def whole(engine: Core, *values: Value) -> Value:
         found, kind = _numbers(engine, values)
         number = (
-            Decimal(found[0]).quantize(Decimal(1), mode) if abs(float(found[0])) < 1e15 else Decimal(found[0])
+            Decimal(found[0]).quantize(Decimal(1), mode) if abs(float(found[0])) < 1e15 else Decimal(found[0])  # noqa: PLR2004 - beyond it a double has no fraction
         )
         return number if kind is Decimal else float(number) if number or found[0] >= 0 else -0.0
 

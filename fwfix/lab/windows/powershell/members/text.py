@@ -83,7 +83,7 @@ method(_T + "Encoding", "GetPreamble")(lambda _engine, self: byte_array(self.bom
 
 
 @method(_T + "Encoding", "GetString", "byte[]", "int", "int")
-def _get_string(engine: Core, self: Encoding, content: Array, start: int, count: int) -> Value:
+def _get_string(engine: Core, self: Encoding, content: Array, start: int, count: int) -> Value:  # noqa: PLR0917 - .NET has them so, or all are of one kind
     del engine
     if start < 0 or count < 0 or start + count > len(content.items):
         raise NetError("ArgumentOutOfRangeException")
@@ -143,7 +143,7 @@ def _from_base64(engine: Core, text: str | None) -> Value:
     plain = _BLANKS.sub("", text)
     try:
         if not _BASE64.fullmatch(plain) or len(plain) % 4:
-            raise binascii.Error
+            raise binascii.Error  # noqa: TRY301 - one exit for both
         return byte_array(base64.b64decode(plain, validate=True))
     except binascii.Error:
         message = (
