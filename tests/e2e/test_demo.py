@@ -198,6 +198,20 @@ def test_a_second_demo_in_the_same_directory_is_refused_and_spares_the_first(
     assert outside_of(demo).connect(demo["hosts"][0]["address"], 9100) == "open"
 
 
+def test_the_five_minutes_of_the_readme_work_as_written(tmp_path: Path) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    chapter = readme.partition("## Five minutes")[2].partition("\n## ")[0]
+    lines = [line.split()[1:] for line in chapter.splitlines() if line.startswith("fwfix ")]
+    assert [words[0] for words in lines] == ["demo", "plan", "apply", "status", "rollback", "demo"]
+    try:
+        for words in lines:
+            ended = run("--state-dir", "journal", *words, cwd=tmp_path)
+            assert ended.returncode == 0, (words, ended.stdout, ended.stderr)
+    finally:
+        run("demo", "--clean", cwd=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["journal"]
+
+
 def start(arguments: Sequence[str], cwd: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [*FWFIX, "demo", *arguments],
