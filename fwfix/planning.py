@@ -13,6 +13,7 @@ from fwfix.hazards import CONTROLLER, Circumstances, find_hazards
 from fwfix.model.draft import Desired, Draft
 from fwfix.model.hazard import Hazard
 from fwfix.model.host import Host, Platform
+from fwfix.model.inventory import WindowText
 from fwfix.model.observation import Observation, in_force
 from fwfix.model.plan import Acceptance, HostPlan, Plan, PlannedOutcome, Reason
 from fwfix.model.policy import MANAGEMENT_PORTS, Address, Protection, Protocol
@@ -64,6 +65,8 @@ class PlanInputs:
     vantages: Mapping[str, tuple[Address, ...]] = field(default_factory=lambda: MappingProxyType({}))
     vantage_hosts: tuple[Host, ...] = ()
     jump_hosts: tuple[Host, ...] = ()
+    windows: tuple[WindowText, ...] = ()
+    blackouts: tuple[str, ...] = ()
     max_fail: str = "0"
     max_unreachable: str = "10%"
     expires_at: datetime | None = None
@@ -109,6 +112,8 @@ def make_plan(inputs: PlanInputs, *, split: Splitter | None = None) -> Plan:
         fwfix_version=inputs.fwfix_version,
         vantages=inputs.vantage_hosts,
         jumps=inputs.jump_hosts,
+        windows=inputs.windows,
+        blackouts=inputs.blackouts,
     )
 
 

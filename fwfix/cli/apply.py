@@ -51,12 +51,32 @@ def apply(
         int | None,
         typer.Option("--stop-after", metavar="WAVE", min=1, help="Stop after this wave.", show_default=False),
     ] = None,
+    window: Annotated[
+        str | None,
+        typer.Option(
+            "--window",
+            metavar="SPEC",
+            help="A window by name, an interval or a recurrence; narrows the hosts' own.",
+            show_default=False,
+        ),
+    ] = None,
+    break_glass: Annotated[
+        str,
+        typer.Option(
+            "--break-glass",
+            metavar="REASON",
+            help="Start outside windows and in blackouts; recorded.",
+            show_default=False,
+        ),
+    ] = "",
     ticket: Ticket = "",
     reason: ReasonText = "",
     forks: Forks = 50,
     connect_timeout: ConnectTimeout = "10s",
     templates: Templates = None,
     *,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for windows to open.")] = False,
+    now: Annotated[bool, typer.Option("--now", help="Start hosts that have no window at all.")] = False,
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
@@ -65,6 +85,7 @@ def apply(
     from fwfix.cli.consent import require_consent
     from fwfix.cli.making import Wishes
     from fwfix.cli.session import duration
+    from fwfix.runner.gate import GateOptions
 
     require_consent(yes=yes, command="apply")
     wishes = Wishes(
@@ -86,6 +107,7 @@ def apply(
         ticket=ticket,
         yes=yes,
         as_json=as_json,
+        gate=GateOptions(window=window, wait=wait, now=now, break_glass=break_glass),
     )
     if plan_file is None:
         from_inventory(applying, inventory, limit, templates=templates, wishes=wishes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from fwfix.cli.reporting import Begun
     from fwfix.journal import Journal
     from fwfix.model.host import Host
+    from fwfix.model.inventory import WindowText
     from fwfix.model.outcome import HostReport
     from fwfix.model.plan import Plan
     from fwfix.rendering.environment import Renderer
     from fwfix.runner.context import RunContext
+    from fwfix.runner.gate import GateOptions, WindowGate
     from fwfix.runner.vantages import Lookout
     from fwfix.secret_store import SecretStore
 
@@ -38,6 +40,7 @@ class Applying:
     ticket: str
     yes: bool
     as_json: bool
+    gate: GateOptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,22 +65,28 @@ def from_inventory(
     from fwfix.cli.making import make
     from fwfix.cli.reporting import begin
     from fwfix.cli.session import load, make_renderer, protections_of
+    from fwfix.runner.maintenance import expected_budget
 
     loaded = load(paths, limit)
+    inventory = loaded.inventory
     protections = protections_of(loaded)
+    gate = _gate(applying, loaded.hosts, inventory.windows.values(), inventory.blackouts)
+    gate.refuse_closed(
+        {host.name: expected_budget(host, protections[host.name]) for host in loaded.hosts}, loaded.hosts
+    )
     begun = begin("apply", ticket=applying.ticket)
-    renderer = make_renderer(templates, loaded.inventory)
+    renderer = make_renderer(templates, inventory)
     with _open(
         applying,
         begun,
-        hosts=tuple(loaded.inventory.hosts.values()),
+        hosts=tuple(inventory.hosts.values()),
         vantages=loaded.vantage_hosts,
         store=loaded.store,
         renderer=renderer,
     ) as work:
         work.surroundings.observer.run_started(hosts=len(loaded.hosts), run_id=begun.run_id)
         made = make(loaded, protections, work.surroundings, begun=begun, wishes=wishes)
-        reports, broken = _carry_out(applying, made, work)
+        reports, broken = _carry_out(applying, made, work, gate)
         _leave(applying, work, reports, broken=broken)
     raise AssertionError  # _leave never returns; the context managers hide that
 
@@ -87,6 +96,8 @@ def from_plan(applying: Applying, path: Path, limit: str | None, *, waves: str |
     from fwfix.cli.reporting import begin
     from fwfix.cli.session import make_renderer
     from fwfix.loading.plan_file import check_not_expired, load_plan
+    from fwfix.model.plan import PlannedOutcome
+    from fwfix.runner.maintenance import budget_of
     from fwfix.secret_store import SecretStore
 
     saved = load_plan(path)
@@ -94,6 +105,11 @@ def from_plan(applying: Applying, path: Path, limit: str | None, *, waves: str |
     plan = narrow(saved.plan, limit, waves)
     store = SecretStore()
     _check_secrets(plan, store)
+    changing = [each for each in plan.hosts if each.outcome is PlannedOutcome.CHANGE]
+    gate = _gate(applying, [each.host for each in plan.hosts], plan.windows, plan.blackouts)
+    gate.refuse_closed(
+        {each.host.name: budget_of(each) for each in changing}, [each.host for each in changing]
+    )
     begun = begin(
         "apply", run_id=plan.run_id, ticket=applying.ticket or plan.ticket, plan_digest=saved.digest
     )
@@ -106,7 +122,9 @@ def from_plan(applying: Applying, path: Path, limit: str | None, *, waves: str |
         renderer=make_renderer(None),
     ) as work:
         work.surroundings.observer.run_started(hosts=len(plan.hosts), run_id=begun.run_id)
-        reports, broken = _carry_out(applying, Made(plan=plan, seen={}), work)
+        if applying.gate.wait:
+            _test_credentials(plan, work, forks=applying.forks)
+        reports, broken = _carry_out(applying, Made(plan=plan, seen={}), work, gate)
         _leave(applying, work, reports, broken=broken)
     raise AssertionError  # _leave never returns; the context managers hide that
 
@@ -172,7 +190,42 @@ def _open(
         yield Work(begun=begun, journal=journal, surroundings=surroundings, lookout=lookout)
 
 
-def _carry_out(applying: Applying, made: Made, work: Work) -> tuple[tuple[HostReport, ...], bool]:
+def _gate(
+    applying: Applying, hosts: Sequence[Host], windows: Iterable[WindowText], blackouts: Sequence[str]
+) -> WindowGate:
+    from fwfix.runner.gate import WindowGate
+
+    return WindowGate(
+        hosts,
+        windows=tuple(windows),
+        blackouts=blackouts,
+        options=applying.gate,
+        clock=lambda: datetime.now(UTC),
+    )
+
+
+def _test_credentials(plan: Plan, work: Work, *, forks: int) -> None:
+    """Log on to every host before waiting for its window: a wrong password is found now, not at night."""
+    from fwfix.runner.fleet import observe_hosts
+
+    hosts = [each.host for each in plan.hosts]
+    seen = observe_hosts(hosts, work.surroundings, services={}, forks=forks, keep=False)
+    silent = [f"{name}: {each.reason.message}" for name, each in seen.items() if each.reason is not None]
+    for line in silent:
+        work.surroundings.observer.note(f"cannot be reached yet: {line}")
+
+
+def _announce_wait(work: Work, gate: WindowGate, plan: Plan) -> None:
+    opens = gate.next_opening([each.host for each in plan.hosts])
+    if opens is not None and opens > datetime.now(UTC):
+        minutes = round((opens - datetime.now(UTC)).total_seconds() / 60)
+        said = f"waiting for windows: the next opens at {opens:%Y-%m-%dT%H:%M:%SZ}, in {minutes} min"
+        work.surroundings.observer.note(said)
+
+
+def _carry_out(
+    applying: Applying, made: Made, work: Work, gate: WindowGate
+) -> tuple[tuple[HostReport, ...], bool]:
     """Ask, write the beginning of the run, and go through its waves; the end is written as well."""
     from fwfix.cli.consent import ask
     from fwfix.cli.reporting import output_of, write_start
@@ -199,6 +252,11 @@ def _carry_out(applying: Applying, made: Made, work: Work) -> tuple[tuple[HostRe
         plan_json=dump_plan(plan).decode(),
         reason=plan.reason,
     )
+    if applying.gate.break_glass:
+        body = {"reason": applying.gate.break_glass, "operator": begun.operator}
+        work.journal.append(begun.run_id, None, "break-glass", body)
+    if applying.gate.wait:
+        _announce_wait(work, gate, plan)
     fleet = Fleet(
         plan,
         work.surroundings,
@@ -212,6 +270,7 @@ def _carry_out(applying: Applying, made: Made, work: Work) -> tuple[tuple[HostRe
             created_at=plan.created_at,
             vantages=vantage_addresses(hosts, plan.vantages),
         ),
+        gate=gate,
     )
     return fleet.run(stop_after=applying.stop_after), fleet.broken
 

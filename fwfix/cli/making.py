@@ -87,6 +87,8 @@ def make(
             vantages=vantage_addresses(loaded.hosts, loaded.vantage_hosts),
             vantage_hosts=loaded.vantage_hosts,
             jump_hosts=tuple(jump_hosts(loaded.inventory, (*loaded.hosts, *loaded.vantage_hosts))),
+            windows=tuple(loaded.inventory.windows.values()),
+            blackouts=loaded.inventory.blackouts,
             max_fail=wishes.max_fail,
             max_unreachable=wishes.max_unreachable,
             expires_at=None if wishes.expires is None else begun.started_at + wishes.expires,

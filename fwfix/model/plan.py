@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from fwfix.model.hazard import Hazard, Severity
 from fwfix.model.host import Host
+from fwfix.model.inventory import WindowText
 from fwfix.model.policy import Address, Family, Protection
 from fwfix.model.script import Script
 
@@ -107,6 +108,7 @@ class Plan:
         max_fail, max_unreachable: as written, such as `0` or `10%`.
         vantages: hosts that may be asked to test ports, in the plan or not.
         jumps: hosts of the inventory that others are reached through.
+        windows, blackouts: the inventory's, as written; what the hosts' windows mean.
     """
 
     run_id: str | None
@@ -127,3 +129,5 @@ class Plan:
     fwfix_version: str = ""
     vantages: tuple[Host, ...] = ()
     jumps: tuple[Host, ...] = ()
+    windows: tuple[WindowText, ...] = ()
+    blackouts: tuple[str, ...] = ()

@@ -13,7 +13,7 @@ from fwfix.model.observation import Observation
 from fwfix.model.outcome import HostReport, Outcome
 from fwfix.model.plan import HostPlan, Plan, PlannedOutcome, Reason
 from fwfix.model.policy import Service
-from fwfix.runner.context import SCRIPT_SECONDS, Prepared, RunContext, reason_of
+from fwfix.runner.context import SCRIPT_SECONDS, Brake, Prepared, RunContext, reason_of
 from fwfix.runner.host import HostRun, Options
 from fwfix.runner.limits import Limits
 from fwfix.runner.recheck import Recheck, hazard_reason
@@ -106,6 +106,9 @@ def _look(host: Host, context: RunContext, services: Sequence[Service]) -> Seen:
     return Seen(observation=observation, reason=None, prepared=prepared, round_trip=now - started)
 
 
+Gate = Callable[[HostPlan, Brake], Reason | None]
+
+
 class Fleet:
     """Applies a plan: waves in order, hosts of a wave at once, limits kept."""
 
@@ -119,6 +122,7 @@ class Fleet:
         forks: int,
         seen: Mapping[str, Seen] | None = None,
         recheck: Recheck | None = None,
+        gate: Gate | None = None,
     ) -> None:
         self._plan = plan
         self._context = context
@@ -127,6 +131,7 @@ class Fleet:
         self._forks = forks
         self._seen = seen or {}
         self._recheck = recheck
+        self._gate = gate
         self._hosts = {each.host.name: each for each in plan.hosts}
         self.broken = False
 
@@ -156,6 +161,12 @@ class Fleet:
             self._context.brake.hold(exceeded)
 
     def _one(self, plan: HostPlan) -> HostReport:
+        refused = self._gate(plan, self._context.brake) if self._gate is not None else None
+        if refused is not None:
+            report = untouched_report(plan, Outcome.SKIPPED, refused)
+            self._context.log.finish(report)
+            self._context.observer.host_done(report)
+            return report
         seen = self._seen.get(plan.host.name)
         prepared = seen.prepared if seen else None
         if prepared is not None and time.monotonic() - prepared.at > FRESH_SECONDS:

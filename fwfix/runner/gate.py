@@ -1,0 +1,119 @@
+"""Lets a host start only inside its window, and only where its whole budget still fits."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from types import MappingProxyType
+
+from fwfix.errors import RefusedError
+from fwfix.loading.calendar import Calendar, NamedWindow
+from fwfix.model.host import Host
+from fwfix.model.inventory import Inventory, WindowText
+from fwfix.model.plan import HostPlan, Reason
+from fwfix.runner.context import Brake
+from fwfix.runner.maintenance import HostWindow, budget_of, host_window, refuse_start
+
+# The wall clock is asked again this often while waiting: it may step, and the machine may have slept.
+_LOOK_AGAIN_SECONDS = 15.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateOptions:
+    """What the command line says about windows.
+
+    Attributes:
+        window: a name, an interval or a recurrence; narrows each host's own window.
+        now: start hosts that have no window at all, although others have one.
+        break_glass: why windows and blackouts do not count; empty where they do.
+    """
+
+    window: str | None = None
+    wait: bool = False
+    now: bool = False
+    break_glass: str = ""
+
+
+class WindowGate:
+    """Says of each host at the moment at which it would be started whether it may."""
+
+    def __init__(
+        self,
+        hosts: Sequence[Host],
+        *,
+        windows: Sequence[WindowText],
+        blackouts: Sequence[str],
+        options: GateOptions,
+        clock: Callable[[], datetime],
+    ) -> None:
+        by_name = {host.name: host for host in hosts}
+        named: Mapping[str, WindowText] = {text.name: text for text in windows}
+        inventory = Inventory(
+            hosts=MappingProxyType(by_name), groups={}, policies={}, windows=named, blackouts=tuple(blackouts)
+        )
+        self._calendar = Calendar(inventory)
+        self._asked: NamedWindow | None = self._calendar.of_text(options.window) if options.window else None
+        self._options = options
+        self._clock = clock
+        # Where windows are in use, a host without one is an oversight until somebody says otherwise.
+        self._in_use = bool(windows) or any(host.window is not None for host in hosts)
+
+    def __call__(self, plan: HostPlan, brake: Brake) -> Reason | None:
+        """Return why a host must not be started; with `wait`, not before its window has opened."""
+        while True:
+            reason = self._refuse(plan.host, budget_of(plan))
+            if reason is None or not self._options.wait or brake.held is not None:
+                return reason
+            opens = self._window(plan.host).next_after(self._clock())
+            if opens is None:
+                return reason
+            brake.pause(min(_LOOK_AGAIN_SECONDS, max(0.05, (opens.start - self._clock()).total_seconds())))
+
+    def next_opening(self, hosts: Sequence[Host]) -> datetime | None:
+        """Return when the first of the hosts may be started; None if none ever may."""
+        now = self._clock()
+        found = [
+            opening.start for host in hosts if (opening := self._window(host).next_after(now)) is not None
+        ]
+        return min(found, default=None)
+
+    def refuse_closed(self, budgets: Mapping[str, timedelta], hosts: Sequence[Host]) -> None:
+        """Refuse the whole run where no host may be started now; nobody has been contacted.
+
+        Raises:
+            RefusedError: every host is outside its window; names the next opening.
+        """
+        if not hosts or self._options.wait:
+            return
+        reasons = [self._refuse(host, budgets[host.name]) for host in hosts]
+        if any(reason is None for reason in reasons):
+            return
+        first = reasons[0]
+        assert first is not None
+        opens = self.next_opening(hosts)
+        said = f"The next opening is at {opens:%Y-%m-%dT%H:%M:%SZ}; wait for it with --wait." if opens else ""
+        raise RefusedError(
+            f"no host may be started now: {first.message}", next=said or first.next, code=first.code
+        )
+
+    def _window(self, host: Host) -> HostWindow:
+        return host_window(self._calendar, host, self._asked, self._clock())
+
+    def _refuse(self, host: Host, budget: timedelta) -> Reason | None:
+        if self._options.break_glass:
+            return None
+        now = self._clock()
+        blackout = self._calendar.blackout_at(now)
+        if blackout is not None:
+            return Reason(
+                code="blackout",
+                message=f"a blackout lasts until {blackout.end:%Y-%m-%dT%H:%M:%SZ}",
+                next="wait until then, or override it: --break-glass REASON",
+            )
+        window = self._window(host)
+        if window.openings is None and self._in_use and not self._options.now:
+            return Reason(
+                code="no-window",
+                message=f"{host.name} has no maintenance window, and others in this inventory have",
+                next="give it a window, name one with --window, or start it with --now",
+            )
+        return refuse_start(window, budget, now)
