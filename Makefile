@@ -6,7 +6,7 @@ JOBS ?= 2
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup packages demo test lint format bench clean
+.PHONY: help setup packages demo docs test lint format bench clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -33,6 +33,9 @@ $(VENV)/.installed: $(VENV)/.tools pyproject.toml $(shell find fwfix templates -
 
 demo: setup ## the main job on throw-away hosts
 	$(BIN)/fwfix demo
+
+docs: $(VENV)/.installed ## write docs/commands.md from --help
+	$(BIN)/python scripts/generate-docs
 
 test: setup ## the whole suite, against the built wheel
 	$(BIN)/pytest -n $(JOBS) --dist worksteal
