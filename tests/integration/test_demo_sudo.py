@@ -10,7 +10,8 @@ import pytest
 
 # Root's process with the answers that the system would give to a user; what is tested starts the same way.
 AS_USER = """
-import os, sys
+import os, sys, sysconfig
+sysconfig.get_config_vars()  # reads a file that is named after the real platform
 os.geteuid = lambda: 65534
 os.getuid, os.getgid = (lambda: 65534), (lambda: 65533)
 sys.argv[0] = "fwfix"
