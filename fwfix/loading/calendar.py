@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from functools import cached_property
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -48,11 +49,17 @@ class Calendar:
         self._inline: dict[str, NamedWindow] = {}
         for host in inventory.hosts.values():
             self.of_host(host)
-        files = [text for text in inventory.blackouts if _ICS.fullmatch(text)]
-        self._fixed = tuple(sorted(each for text in files for each in read_ics(Path(text))))
+        self._files = tuple(Path(text) for text in inventory.blackouts if _ICS.fullmatch(text))
         self._recurring = tuple(
-            self._parse(text, None, ("blackouts", text)) for text in inventory.blackouts if text not in files
+            self._parse(text, None, ("blackouts", text))
+            for text in inventory.blackouts
+            if not _ICS.fullmatch(text)
         )
+
+    @cached_property
+    def _fixed(self) -> tuple[Opening, ...]:
+        """The blackouts of the calendar files, which are opened when somebody asks."""
+        return tuple(sorted(each for path in self._files for each in read_ics(path)))
 
     def of_host(self, host: Host) -> NamedWindow | None:
         """Return the window of a host; None where it has none."""

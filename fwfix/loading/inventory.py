@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from fwfix.errors import InventoryError
+from fwfix.loading.calendar import Calendar
 from fwfix.loading.checks import HostChecker, check_jumps, check_policy_ports, unknown_name, wrong
 from fwfix.loading.digest import digest_of
 from fwfix.loading.documents import HostEntry, PolicyEntry
@@ -34,7 +35,9 @@ def load_inventory(paths: Sequence[Path]) -> Inventory:
     """
     if not paths:
         raise InventoryError("no inventory given", next="Give -i PATH, or set FWFIX_INVENTORY.")
-    return _Assembly([read_file(path) for path in find_files(paths)]).build()
+    inventory = _Assembly([read_file(path) for path in find_files(paths)]).build()
+    Calendar(inventory)  # every window and blackout must mean something
+    return inventory
 
 
 class _Assembly:

@@ -92,17 +92,20 @@ def test_home_is_replaced_in_paths(load: Load, clean_environment: Path) -> None:
 def test_a_host_wins_over_its_groups_and_they_over_the_defaults(load: Load) -> None:
     inventory = load(
         """
-        defaults: {platform: linux, window: d 1, ssh: {user: d, port: 1}, labels: {a: d, b: d, c: d, e: d}}
+        defaults:
+          {platform: linux, window: "daily 1:00+1h Etc/GMT+5", ssh: {user: d, port: 1},
+           labels: {a: d, b: d, c: d, e: d}}
         groups:
-          first: {window: f 1, ssh: {user: f, become_user: f}, labels: {a: f, b: f}}
-          second: {window: s 1, ssh: {user: s, become_user: s, jump: s}, labels: {a: s, b: s, c: s}}
+          first: {window: "daily 1:00+1h Etc/GMT+7", ssh: {user: f, become_user: f}, labels: {a: f, b: f}}
+          second:
+            {window: "daily 1:00+1h Etc/GMT+8", ssh: {user: s, become_user: s, jump: s}, labels: {a: s, b: s, c: s}}
         hosts:
           h: {groups: [first, second], ssh: {user: h}, labels: {a: h}}
           g: {groups: [second, first]}
         """
     )
     host, other = inventory.hosts.values()
-    assert host.window == "f 1"
+    assert host.window == "daily 1:00+1h Etc/GMT+7"
     assert (host.ssh.user, host.ssh.become_user, host.ssh.jump, host.ssh.port) == ("h", "f", "s", 1)
     assert dict(host.labels) == {"a": "h", "b": "f", "c": "s", "e": "d"}
     assert other.ssh.user == "s"
@@ -161,12 +164,12 @@ def test_anchors_and_merge_keys_work(load: Load) -> None:
     inventory = load(
         """
         hosts:
-          a: &base {platform: linux, window: x 1, ssh: &ssh {user: ops, port: 2222}}
-          b: {<<: *base, window: y 1}
+          a: &base {platform: linux, window: "daily 1:00+1h Etc/GMT+1", ssh: &ssh {user: ops, port: 2222}}
+          b: {<<: *base, window: "daily 1:00+1h Etc/GMT+2"}
           c: {platform: linux, ssh: {<<: *ssh, port: 22}}
         """
     )
-    assert inventory.hosts["b"].window == "y 1"
+    assert inventory.hosts["b"].window == "daily 1:00+1h Etc/GMT+2"
     assert inventory.hosts["b"].ssh.port == 2222
     assert (inventory.hosts["c"].ssh.user, inventory.hosts["c"].ssh.port) == ("ops", 22)
 
@@ -270,13 +273,13 @@ def test_the_digest_is_of_the_content_and_not_of_the_spelling(load: Load) -> Non
 def test_windows_blackouts_and_approvals_are_carried(load: Load, tmp_path: Path) -> None:
     inventory = load(
         """
-        maintenance_windows: {n: {recurs: "Sat 10:00-12:00"}}
+        maintenance_windows: {n: {recurs: "Sat 10:00-12:00 UTC"}}
         blackouts: [2026-12-20T00:00:00Z/2027-01-02T00:00:00Z, holidays.ics]
         approvals: {required: 2, allowed_signers: signers, author_may_approve: true}
         hosts: {a: {platform: linux, window: "Mon-Fri 22:00-02:00 Europe/Berlin"}}
         """
     )
-    assert inventory.windows["n"].recurs == "Sat 10:00-12:00"
+    assert inventory.windows["n"].recurs == "Sat 10:00-12:00 UTC"
     assert inventory.windows["n"].timezone is None
     assert inventory.blackouts == (
         "2026-12-20T00:00:00Z/2027-01-02T00:00:00Z",

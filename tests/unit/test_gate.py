@@ -1,0 +1,198 @@
+"""A host starts only inside its window, with room for its whole budget; blackouts win."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from fwfix.errors import InventoryError, RefusedError
+from fwfix.loading.calendar import Calendar, read_ics
+from fwfix.loading.inventory import load_inventory
+from fwfix.model.host import Host, Platform
+from fwfix.model.inventory import Inventory, WindowText
+from fwfix.model.plan import HostPlan, PlannedOutcome, Reason
+from fwfix.model.window import Opening
+from fwfix.runner.context import Brake
+from fwfix.runner.gate import GateOptions, WindowGate
+
+NIGHT = WindowText(name="night", recurs="Sat 22:00-02:00", timezone="Europe/Berlin")
+OPEN = datetime(2026, 11, 21, 21, 30, tzinfo=UTC)
+
+
+class Clock:
+    def __init__(self, now: datetime) -> None:
+        self.now = now
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+def host(name: str = "h", window: str | None = "night") -> Host:
+    return Host(name=name, address="10.0.0.1", platform=Platform.LINUX, window=window)
+
+
+def gate(
+    now: datetime,
+    *hosts: Host,
+    blackouts: tuple[str, ...] = (),
+    options: GateOptions | None = None,
+    windows: tuple[WindowText, ...] = (NIGHT,),
+) -> WindowGate:
+    return WindowGate(
+        hosts or (host(),),
+        windows=windows,
+        blackouts=blackouts,
+        options=options or GateOptions(),
+        clock=Clock(now),
+    )
+
+
+def ask(asked: WindowGate, of: Host | None = None, *, seconds: int = 120) -> str | None:
+    plan = HostPlan(host=of or host(), outcome=PlannedOutcome.CHANGE, deadline=timedelta(seconds=seconds))
+    reason = asked(plan, Brake())
+    return None if reason is None else reason.code
+
+
+def test_a_host_starts_inside_its_window_and_not_outside() -> None:
+    assert ask(gate(OPEN)) is None
+    assert ask(gate(OPEN - timedelta(hours=1))) == "outside-window"
+    assert ask(gate(OPEN + timedelta(hours=4))) == "outside-window"
+
+
+def test_a_host_whose_budget_no_longer_fits_is_not_started() -> None:
+    end = datetime(2026, 11, 22, 1, 0, tzinfo=UTC)
+    assert ask(gate(end - timedelta(seconds=180))) is None
+    assert ask(gate(end - timedelta(seconds=179))) == "window-too-short"
+
+
+def test_windows_that_touch_count_as_one() -> None:
+    two = (
+        WindowText(name="night", recurs="Sat 22:00-23:00", timezone="UTC"),
+        WindowText(name="late", recurs="Sat 23:00-02:00", timezone="UTC"),
+    )
+    both = GateOptions(window="daily 00:00+24h UTC")
+    now = datetime(2026, 11, 22, 0, 30, tzinfo=UTC)
+    assert ask(gate(now, windows=two, options=both), host(window="late")) is None
+
+
+def test_a_blackout_wins_over_a_window_and_breaking_the_glass_over_both() -> None:
+    blackout = ("2026-11-21T21:00Z/PT2H",)
+    assert ask(gate(OPEN, blackouts=blackout)) == "blackout"
+    glass = GateOptions(break_glass="the printers are on fire")
+    assert ask(gate(OPEN, blackouts=blackout, options=glass)) is None
+    assert ask(gate(OPEN - timedelta(days=2), options=glass)) is None
+
+
+def test_the_commands_window_only_narrows() -> None:
+    narrow = GateOptions(window="2026-11-21T22:30+01:00/PT10M")
+    assert ask(gate(OPEN, options=narrow)) is None
+    assert ask(gate(OPEN + timedelta(minutes=20), options=narrow)) == "outside-window"
+    wide = GateOptions(window="daily 00:00+24h UTC")
+    assert ask(gate(OPEN - timedelta(hours=1), options=wide)) == "outside-window"
+
+
+def test_a_host_without_a_window_starts_where_nobody_has_one() -> None:
+    free = host(window=None)
+    assert ask(gate(OPEN, free, windows=()), free) is None
+
+
+def test_a_host_without_a_window_needs_a_word_where_others_have_one() -> None:
+    free = host("free", window=None)
+    assert ask(gate(OPEN, host(), free), free) == "no-window"
+    assert ask(gate(OPEN, host(), free, options=GateOptions(now=True)), free) is None
+    asked = GateOptions(window="daily 00:00+24h UTC")
+    assert ask(gate(OPEN, host(), free, options=asked), free) is None
+
+
+def test_a_run_in_which_nobody_may_start_is_refused_and_names_the_next_opening() -> None:
+    closed = gate(OPEN - timedelta(hours=3))
+    with pytest.raises(RefusedError) as refused:
+        closed.refuse_closed({"h": timedelta(seconds=180)}, [host()])
+    assert "2026-11-21T21:00:00Z" in str(refused.value)
+    assert refused.value.code == "outside-window"
+    gate(OPEN).refuse_closed({"h": timedelta(seconds=180)}, [host()])
+
+
+def test_waiting_ends_when_the_window_opens() -> None:
+    clock = Clock(OPEN - timedelta(minutes=31))
+
+    class Watch(Brake):
+        def pause(self, seconds: float) -> None:
+            clock.now += timedelta(seconds=seconds)
+
+    waiting = WindowGate(
+        [host()], windows=(NIGHT,), blackouts=(), options=GateOptions(wait=True), clock=clock
+    )
+    plan = HostPlan(host=host(), outcome=PlannedOutcome.CHANGE, deadline=timedelta(seconds=120))
+    assert waiting(plan, Watch()) is None
+    assert timedelta(0) <= clock.now - datetime(2026, 11, 21, 21, tzinfo=UTC) < timedelta(seconds=1)
+
+
+def test_waiting_ends_when_the_run_is_interrupted() -> None:
+    waiting = gate(OPEN - timedelta(hours=3), options=GateOptions(wait=True))
+    brake = Brake()
+    brake.stop(Reason(code="interrupted", message="enough"))
+    plan = HostPlan(host=host(), outcome=PlannedOutcome.CHANGE, deadline=timedelta(seconds=120))
+    reason = waiting(plan, brake)
+    assert reason is not None
+    assert reason.code == "outside-window"
+
+
+ICS = """BEGIN:VCALENDAR
+VERSION:2.0
+PRODID:-//site//freeze//EN
+BEGIN:VEVENT
+UID:1
+DTSTART;VALUE=DATE:20261224
+DTEND;VALUE=DATE:20261227
+SUMMARY:Christmas
+END:VEVENT
+BEGIN:VEVENT
+UID:2
+DTSTART;TZID=Europe/Berlin:20261102T080000
+DTEND;TZID=Europe/Berlin:20261102T180000
+RRULE:FREQ=MONTHLY;BYMONTHDAY=2;COUNT=3
+END:VEVENT
+BEGIN:VEVENT
+UID:3
+STATUS:CANCELLED
+DTSTART:20261201T000000Z
+DTEND:20261202T000000Z
+END:VEVENT
+END:VCALENDAR
+"""
+
+
+def test_a_calendar_file_closes_days_wherever_they_are_and_times_in_their_zone(tmp_path: Path) -> None:
+    path = tmp_path / "freeze.ics"
+    path.write_text(ICS.replace("\n", "\r\n"))
+    found = read_ics(path)
+    christmas = Opening(
+        start=datetime(2026, 12, 23, 10, tzinfo=UTC), end=datetime(2026, 12, 27, 12, tzinfo=UTC)
+    )
+    assert christmas in found
+    starts = [each.start for each in found if each != christmas]
+    assert starts == [datetime(2026, 11, 2, 7, tzinfo=UTC), datetime(2026, 12, 2, 7, tzinfo=UTC),
+                      datetime(2027, 1, 2, 7, tzinfo=UTC)]  # fmt: skip
+
+
+def test_what_is_not_a_calendar_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "freeze.ics"
+    path.write_text("no calendar at all")
+    with pytest.raises(InventoryError, match=r"freeze\.ics"):
+        read_ics(path)
+    with pytest.raises(InventoryError, match=r"none\.ics"):
+        read_ics(tmp_path / "none.ics")
+
+
+def test_a_bad_window_in_the_inventory_names_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "inventory.yaml"
+    windows = "maintenance_windows:\n  night: {recurs: 'Sat 22:00-02:00'}\n"
+    path.write_text(windows + "hosts: {h: {platform: linux}}\n")
+    with pytest.raises(InventoryError, match=r"inventory\.yaml:2: .*zone"):
+        load_inventory([path])
+
+
+def test_an_inventory_without_windows_has_an_empty_calendar() -> None:
+    calendar = Calendar(Inventory(hosts={}, groups={}, policies={}))
+    assert calendar.blackout_at(OPEN) is None
