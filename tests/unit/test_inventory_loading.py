@@ -98,7 +98,8 @@ def test_a_host_wins_over_its_groups_and_they_over_the_defaults(load: Load) -> N
         groups:
           first: {window: "daily 1:00+1h Etc/GMT+7", ssh: {user: f, become_user: f}, labels: {a: f, b: f}}
           second:
-            {window: "daily 1:00+1h Etc/GMT+8", ssh: {user: s, become_user: s, jump: s}, labels: {a: s, b: s, c: s}}
+            {window: "daily 1:00+1h Etc/GMT+8", ssh: {user: s, become_user: s, jump: s},
+             labels: {a: s, b: s, c: s}}
         hosts:
           h: {groups: [first, second], ssh: {user: h}, labels: {a: h}}
           g: {groups: [second, first]}
