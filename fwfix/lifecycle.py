@@ -236,7 +236,9 @@ def _verified(state: State, event: Verified) -> State:
 
 
 def _answered(state: State, event: Answered, *, now: float) -> State:
-    known = replace(state, reverts_at=event.reverts_at if event.reverts_at is not None else state.reverts_at)
+    # A deadline that is past says nothing new, and must not put off the moment at which we give up.
+    news = event.reverts_at is not None and event.reverts_at > now
+    known = replace(state, reverts_at=event.reverts_at if news else state.reverts_at)
     if state.step is Step.ARM and event.ok and event.state is RecordState.ARMED:
         return replace(known, step=Step.APPLY, armed=True)
     if state.step is Step.ARM:
@@ -252,24 +254,27 @@ def _by_file(state: State, event: Answered, *, now: float) -> State:
     match event.state:
         case None | RecordState.ARMING:
             return _without_record(state, event)
-        case RecordState.ARMED:
-            return _revert(state, event.reason)
-        case RecordState.CONFIRMED:
-            if state.verified and Step.CONFIRM in state.sent and state.step is not Step.REVERT:
-                return _done(state, Outcome.APPLIED, None)
-            return _revert(state, event.reason)
-        case RecordState.REVERTING if give_up(state, now=now):
-            return _done(state, Outcome.UNKNOWN, _joined(state.cause, event.reason))
-        case RecordState.REVERTING:
-            return replace(
-                state,
-                step=Step.ASK if state.step is Step.REVERT else Step.REVERT,
-                cause=state.cause or event.reason,
-            )
+        case RecordState.CONFIRMED if _is_ours_to_keep(state):
+            return _done(state, Outcome.APPLIED, None)
+        case RecordState.ARMED | RecordState.CONFIRMED | RecordState.REVERTING:
+            return _not_undone(state, event, now=now)
         case RecordState.REVERTED:
             return replace(state, step=Step.CHECK, cause=state.cause or event.reason)
         case _:
             assert_never(event.state)
+
+
+def _is_ours_to_keep(state: State) -> bool:
+    return state.verified and Step.CONFIRM in state.sent and state.step is not Step.REVERT
+
+
+def _not_undone(state: State, event: Answered, *, now: float) -> State:
+    """Revert; where a revert has just failed, ask first, with a pause, and not for ever."""
+    if state.step is not Step.REVERT:
+        return _revert(state, event.reason)
+    if give_up(state, now=now):
+        return _done(state, Outcome.UNKNOWN, _joined(state.cause, event.reason))
+    return replace(state, step=Step.ASK, cause=state.cause or event.reason)
 
 
 def _without_record(state: State, event: Answered) -> State:

@@ -125,6 +125,21 @@ def test_a_disk_that_fills_up_after_apply_still_reverts(make_site: "MakeSite") -
     site.await_state("reverted")
 
 
+def test_a_disk_that_becomes_read_only_does_not_keep_the_rules_in_force(make_site: "MakeSite") -> None:
+    site = make_site(HostSpec(name="gw", var_size="1m"))
+    before = site.rules()
+    started = site.fwfix.start("apply", "--confirm-within", "30s")
+    started.await_step("verify")
+    site.sh("mount -o remount,ro /var")
+    site.wait_for(lambda: site.rules() == before, "the revert")
+    site.wait_for(lambda: sum(": revert" in line for line in started.lines) >= 2, "a second try")
+    assert sum(": revert" in line for line in started.lines) < 10
+    site.sh("mount -o remount,rw /var")
+    ended = started.end()
+    assert (ended.code, ended.outcome()) == (3, "reverted")
+    assert list(site.states().values()) == ["reverted"]
+
+
 def test_a_timer_that_cannot_be_rehearsed_means_that_nothing_is_changed(site: "Site") -> None:
     before = site.rules()
     _replace(site, RESTORES, "exit 1")

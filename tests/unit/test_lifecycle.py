@@ -212,6 +212,23 @@ def test_an_interruption_after_arm_reverts() -> None:
     assert state.step is Step.REVERT
 
 
+@pytest.mark.parametrize("file", [RecordState.ARMED, RecordState.REVERTING, RecordState.CONFIRMED])
+def test_a_revert_that_fails_is_tried_again_after_asking_and_not_for_ever(file: RecordState) -> None:
+    refused = Answered(ok=False, state=file, reverts_at=10.0, reason=WHY)
+    state = State(step=Step.REVERT, sent=frozenset({Step.ARM, Step.APPLY}), armed=True, reverts_at=10.0)
+    asking = evolve(state, refused, now=20.0)
+    assert (asking.step, asking.outcome) == (Step.ASK, None)
+    again = evolve(asking, refused, now=30.0)
+    assert (again.step, again.outcome) == (Step.REVERT, None)
+    assert evolve(again, refused, now=10.0 + ASK_BEYOND_SECONDS).outcome is Outcome.UNKNOWN
+
+
+def test_what_was_left_half_way_long_ago_is_reverted_before_anybody_gives_up() -> None:
+    left = State(step=Step.ASK, sent=frozenset({Step.ARM, Step.APPLY}), armed=True, reverts_at=-86400.0)
+    state = evolve(left, Answered(ok=True, state=RecordState.REVERTING), now=0.0)
+    assert (state.step, state.outcome) == (Step.REVERT, None)
+
+
 @given(st.sampled_from(list(Outcome)))
 def test_a_host_that_is_done_stays_as_it_is(outcome: Outcome) -> None:
     state = State(step=Step.DONE, outcome=outcome)
