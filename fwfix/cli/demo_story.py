@@ -224,7 +224,8 @@ def tell_kept(inventory: Path, directory: Path, *, count: int) -> None:
         f"  addresses  {directory / 'demo.json'}",
         "Try:",
         f"  fwfix plan -i {shlex.quote(str(inventory))}",
-        f"  ip netns exec {outside} nc -vz {address} {_PORT}    # as root: another client",
+        "As another client of the network (root):",
+        f"  ip netns exec {outside} timeout 2 bash -c ': </dev/tcp/{address}/{_PORT}' && echo open",
         "Remove them:",
         f"  fwfix demo --clean --dir {shlex.quote(str(directory))}",
     ]
