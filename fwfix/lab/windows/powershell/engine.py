@@ -33,6 +33,17 @@ from fwfix.lab.windows.powershell.values import ErrorRecord
 NOT_IN_DIALECT = 125
 FAILED = 1
 CANCELLED = 130
+# What the engine's own code stumbles over is a case that nobody thought of: refused, like the others.
+_UNFORESEEN = (
+    RecursionError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+    ArithmeticError,
+    OSError,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,12 +162,15 @@ class _Run:
             code = self._run(from_python(script), args)
         except NotInDialect as exc:
             refusal, code = exc, NOT_IN_DIALECT
-            self._stderr(f"not in the dialect: {exc}\n".encode())
+            self._stderr(to_python(f"not in the dialect: {exc}\n").encode())
         except Cancelled:
             cancelled, code = True, CANCELLED
-        except RecursionError:
-            refusal, code = NotInDialect("a script nested this deep"), NOT_IN_DIALECT
-            self._stderr(b"not in the dialect: a script nested this deep\n")
+        except _UNFORESEEN as exc:
+            refusal, code = (
+                NotInDialect(f"something unforeseen ({type(exc).__name__}: {exc})"),
+                NOT_IN_DIALECT,
+            )
+            self._stderr(to_python(f"not in the dialect: {refusal}\n").encode())
         return RunResult(
             stdout=b"".join(self.out),
             stderr=b"".join(self.err),
@@ -169,7 +183,7 @@ class _Run:
         try:
             body = parse_script(script.removeprefix("\ufeff"))
         except ParseFailure as exc:
-            self._stderr(f"line {exc.line}: {exc}\n".encode())
+            self._stderr(to_python(f"line {exc.line}: {exc}\n").encode())
             return FAILED
         lines = self.core.stdin_text().replace("\r\n", "\n").split("\n") if self.stdin else []
         if lines and lines[-1] == "":
