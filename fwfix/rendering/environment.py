@@ -13,6 +13,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from fwfix.errors import RenderError
 from fwfix.model.script import Script
 from fwfix.rendering.loader import TracingLoader
+from fwfix.rendering.powershell import quote_for_powershell
 
 
 def quote_for_sh(value: object) -> str:
@@ -40,6 +41,7 @@ def make_environment(loader: jinja2.BaseLoader) -> jinja2.Environment:
         auto_reload=False,
     )
     environment.filters["sh"] = quote_for_sh
+    environment.filters["ps"] = quote_for_powershell
     return environment
 
 
