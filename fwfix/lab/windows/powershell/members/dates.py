@@ -366,3 +366,16 @@ def _stop(engine: Core, self: Stopwatch) -> Value:
 prop(_W, "ElapsedMilliseconds")(lambda _engine, self: Int64(int(self.seconds() * 1000)))
 prop(_W, "Elapsed")(lambda _engine, self: TimeSpan(int(self.seconds() * TICKS_PER_SECOND)))
 prop(_W, "IsRunning")(lambda _engine, self: self.started is not None)
+
+
+_FREQUENCY = 10_000_000
+_CORE_FREQUENCY = 1_000_000_000
+
+
+@static(_W, "GetTimestamp")
+def _timestamp(engine: Core) -> Value:
+    frequency = _FREQUENCY if engine.edition.desktop else _CORE_FREQUENCY
+    return Int64(int(engine.host.clock.monotonic() * frequency))
+
+
+static_prop(_W, "Frequency")(lambda engine: Int64(_FREQUENCY if engine.edition.desktop else _CORE_FREQUENCY))
