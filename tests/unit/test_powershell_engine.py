@@ -290,11 +290,8 @@ def test_a_deadline_stops_a_script() -> None:
 )
 def test_what_the_engine_does_not_know_is_refused_with_its_line(script: str, line: int) -> None:
     result = Engine().run(script)
-    if result.refusal is None:
-        assert result.exit_code == 0
-        assert b"NamedParameterNotFound" in result.stderr
-        return
     assert result.exit_code == 125
+    assert result.refusal is not None
     assert result.refusal.line == line
 
 

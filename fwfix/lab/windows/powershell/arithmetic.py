@@ -34,7 +34,6 @@ from fwfix.lab.windows.powershell.values import (
     NetException,
     NetList,
     OrderedDictionary,
-    Switch,
     Value,
 )  # fmt: skip
 
@@ -94,10 +93,6 @@ class Arithmetic:
             return value
         if isinstance(value, str):
             return self._text(value, partner)
-        if isinstance(value, EnumValue):
-            return value.number
-        if isinstance(value, Switch | Char | Array | Hashtable | NetList):
-            raise NotInDialect(f"a {type_label(value)} as an operand")
         raise NotInDialect(f"a {type_label(value)} as an operand")
 
     def _text(self, value: str, partner: Value) -> Number:

@@ -71,6 +71,7 @@ class Binder:
     def __init__(
         self, command: str, parameters: tuple[Parameter, ...], convert: Converter, *, advanced: bool,
         default_set: str = "",
+        complete: bool = True,
         should_process: bool = False,
     ) -> None:  # fmt: skip
         self.command = command
@@ -81,6 +82,7 @@ class Binder:
         if advanced:
             self.common = (*COMMON, *SHOULD_PROCESS) if should_process else COMMON
         self.default_set = default_set
+        self.complete = complete
         names = dict.fromkeys(n for p in parameters for n in p.sets if n != ALL_SETS)
         self.set_names = tuple(names) or (ALL_SETS,)
         self.sets = list(self.set_names)
@@ -98,6 +100,8 @@ class Binder:
         for candidate in every:
             if candidate.name.lower() == lowered or lowered in (a.lower() for a in candidate.aliases):
                 return candidate
+        if not self.complete:
+            raise NotInDialect(f"the parameter -{name} of {self.command}")
         begins = [p for p in every if any(n.lower().startswith(lowered) for n in (p.name, *p.aliases))]
         own = [p for p in begins if p in self.parameters]
         if len(begins) > 1 and len(own) == 1:
@@ -283,6 +287,8 @@ class Binder:
         if remaining and arguments and remaining[0].name.lower() not in bound.values:
             self.assign(remaining[0], RawArgument(value=Array(a.value for a in arguments)), bound)
             return
+        if arguments and not self.complete:
+            raise NotInDialect(f"another argument of {self.command}")
         if arguments and self.advanced:
             message = None
             try:

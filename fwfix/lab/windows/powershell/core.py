@@ -39,6 +39,9 @@ class MemberAccess(Protocol):
     def method(self, target: Value, name: str, arguments: list[Value]) -> Value:
         """Call a method."""
 
+    def member_of(self, target: Value, name: str) -> Value:
+        """Return a property, or what a method without arguments returns."""
+
     def construct(self, kind: NetType, arguments: list[Value]) -> Value:
         """Return a new object."""
 

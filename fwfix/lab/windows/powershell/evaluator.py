@@ -37,6 +37,7 @@ class Evaluator(Variables):
 
     def prepare(self) -> None:
         """Build the table of handlers."""
+        self.define_preferences()
         self.members = Members(self)
         self.access = self.members
         self.handlers: dict[type, Callable[..., Value]] = {

@@ -19,6 +19,10 @@ _NUMBER_START = re.compile(
 _NUMBER_THEN_BLOCK = re.compile(r"[0-9][0-9a-zA-Z.]*[ \t]*\{")
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LIST_WORD = re.compile(r"[A-Za-z_*][\w.:/\\*-]*")
+# Words that the grammar lacks or treats apart, and others of the same length and place that it knows.
+_SHOWN_AS = {
+    ".foreach": "foreacx", "-cin": "ceq", "-iin": "ieq", "-cnotin": "cmatch", "-inotin": "imatch",
+}  # fmt: skip
 _EXPRESSION_AFTER = {"in", "return", "throw", "exit"}
 _OPENERS = {"(": ")", "{": "}", "[": "]"}
 
@@ -58,6 +62,8 @@ class _Open:
     switch_body: bool = False
     hash_literal: bool = False
     parameters: bool = False
+    condition: bool = False  # a block that is the condition of a clause
+    condition_seen: bool = False  # of a switch body: its next block is what the clause runs
 
 
 class _Masker:
@@ -185,8 +191,9 @@ class _Masker:
             self.pending_param = lowered == "param"
         elif lowered == "param" and self.previous == "]":
             self.pending_param = True
+        shown = _SHOWN_AS.get(self.source[self.pos - 1 : self.pos] + lowered, match.group())
         for at in range(self.pos, match.end()):
-            self.emit(self.source[at], at)
+            self.emit(shown[at - self.pos], at)
         self.word = "" if glued else lowered
         self.previous = "a"
         self.pos = match.end()
@@ -263,6 +270,9 @@ class _Masker:
         if char == "(" and self.pending_param and self.previous == "a":
             opened.parameters = True
         self.pending_param = False
+        inside = self.stack[-1] if self.stack else None
+        if char == "{" and inside is not None and inside.switch_body:
+            opened.condition = not inside.condition_seen and self.previous in "{;}\n"
         self.stack.append(opened)
         self.emit(char, self.pos)
         self.pos += 1
@@ -281,7 +291,9 @@ class _Masker:
         self.word = ""
         following = re.compile(r"[ \t\r]*").sub("", self.source[self.pos : self.pos + 200], count=1)[:1]
         inside = self.stack[-1] if self.stack else None
-        clause = char == "}" and inside is not None and inside.switch_body and following not in ("{", "")
+        clause = char == "}" and inside is not None and inside.switch_body and not closed.condition
+        if inside is not None and inside.switch_body and char == "}":
+            inside.condition_seen = closed.condition
         parameters = closed.parameters and inside is not None and following not in ("\n", ";", "}", "")
         if clause or parameters:
             self.emit(";", -1)

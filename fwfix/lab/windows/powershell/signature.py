@@ -114,6 +114,8 @@ class Command:
         error_name: what stands after the comma of an error's id.
         since: first version of PowerShell that has it.
         core_only: PowerShell 7 only; desktop_only: Windows PowerShell only.
+        complete: every parameter is declared; of a command of PowerShell's own, only what is known is, and
+            another name is refused rather than an error.
         confirm_impact: `High` asks before it acts, which fails where nobody can be asked.
     """
 
@@ -127,6 +129,7 @@ class Command:
     core_only: bool = False
     should_process: bool = False
     confirm_impact: str = "Medium"
+    complete: bool = True
 
     @property
     def set_names(self) -> tuple[str, ...]:

@@ -163,6 +163,7 @@ class CmdletStage:
         self.binder = Binder(
             name, command.parameters, engine.convert, advanced=True, default_set=command.default_set,
             should_process=command.should_process,
+            complete=command.complete,
         )  # fmt: skip
         self.bound = self.binder.bind(arguments, has_input=has_input)
         self.invocation = Invocation(command, engine, dict(self.bound.values), self.bound.set_name, sink)

@@ -17,7 +17,8 @@ _UNKNOWN = {
     "switch",
     "this", "sender", "event", "eventargs", "eventsubscriber", "nestedpromptlevel", "stacktrace",
     "consolefilename",
-    "psdefaultparametervalues", "psuiculture", "psculture", "psstyle", "pshome", "psemailserver",
+    "psdefaultparametervalues", "psuiculture", "psculture", "psstyle", "confirmpreference",
+    "pshome", "psemailserver",
     "outputencoding",
     "maximumhistorycount", "enabledexperimentalfeatures", "executioncontext.", "pssessionoption",
     "formatenumerationlimit",
@@ -55,8 +56,22 @@ class GuardedTable(OrderedDictionary):
         return super().get(key)
 
 
+_PREFERENCES = {
+    "ErrorActionPreference": "Continue", "WarningPreference": "Continue", "ProgressPreference": "Continue",
+    "VerbosePreference": "SilentlyContinue", "DebugPreference": "SilentlyContinue",
+    "InformationPreference": "SilentlyContinue",
+}  # fmt: skip
+
+
 class Variables(Core):
     """Variables of the running script."""
+
+    def define_preferences(self) -> None:
+        """Set the preference variables as a new session has them."""
+        kind = self.types.by_full_name("System.Management.Automation.ActionPreference")
+        for name, value in _PREFERENCES.items():
+            self.scope.global_scope().define(name, self.convert.to(value, kind))
+        self.scope.global_scope().define("WhatIfPreference", False)
 
     def automatic(self, name: str) -> Value:  # noqa: C901 - one line a case
         """Return an automatic variable that no scope holds.

@@ -63,20 +63,11 @@ class _ForEach:
         if self.member:
             if item is None:
                 raise NotInDialect("a member of null in ForEach-Object")
-            value = self._member(item)
+            value = self.call.engine.access.member_of(item, self.member)
             if value is not None:
                 self.call.write_all(value)
         for block in self.blocks:
             self._run(block, item)
-
-    def _member(self, item: Value) -> Value:
-        members = self.call.engine.access
-        if isinstance(item, PSObject) and self.member.lower() not in item.properties:
-            return None
-        try:
-            return members.property(item, self.member)
-        except NotInDialect:
-            return members.method(item, self.member, [])
 
     def end(self) -> None:
         """Run the last block."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cmp_to_key
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from fwfix.lab.windows.powershell.invocation import Invocation
@@ -17,6 +18,14 @@ if TYPE_CHECKING:
 
 _COMMANDS = "Microsoft.PowerShell.Commands."
 _INPUT = parameter("InputObject", "psobject", pipeline=True)
+
+
+# .NET sorts three items by exchanges and more than sixteen by parts; otherwise equal ones keep their order.
+_SWAPPED, _INSERTED = 3, 16
+
+
+def _alike(one: Value, other: Value) -> bool:
+    return one is other or (type(one) is type(other) and isinstance(one, str | int | float) and one == other)
 
 
 def property_value(engine: Core, item: Value, name: str) -> Value:
@@ -223,6 +232,10 @@ class _Sort:
             return 0
 
         ordered = sorted(keyed, key=cmp_to_key(order))
+        if len(ordered) == _SWAPPED or len(ordered) > _INSERTED:
+            for one, other in pairwise(ordered):
+                if order(one, other) == 0 and not _alike(one[1], other[1]):
+                    raise NotInDialect("an order of objects that are equal")
         previous: tuple[list[Value], Value] | None = None
         for entry in ordered:
             if self.call.flag("Unique") and previous is not None and order(previous, entry) == 0:

@@ -210,6 +210,21 @@ class Members:
 
     # -- methods
 
+    def member_of(self, target: Value, name: str) -> Value:
+        """Return a property, or what a method without arguments returns, as `ForEach-Object Name` does."""
+        lowered = name.lower()
+        own = (isinstance(target, PSObject) and lowered in target.properties) or (
+            isinstance(target, Hashtable) and target.has(name)
+        )
+        if not own and target is not None:
+            kinds = chain(self.engine.convert.type_of(target))
+            declared = any((k, lowered) in TABLES.properties for k in kinds)
+            if not declared and any((k, lowered) in TABLES.methods for k in kinds):
+                return self.method(target, name, [])
+        if isinstance(target, PSObject) and not own:
+            return None
+        return self.property(target, name)
+
     def method(self, target: Value, name: str, arguments: list[Value]) -> Value:
         """Call a method."""
         lowered = name.lower()
