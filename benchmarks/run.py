@@ -1,7 +1,8 @@
 """Side by side with the peers, in one run, on the same throw-away hosts.
 
-Prints wall time, controller CPU for each host, and ratios to a bare paramiko loop with as many connections and
-commands; as a table on stdout, and as JSON with `--json FILE`.
+Prints wall time, controller CPU for each host, and ratios to a bare paramiko loop with as many connections
+and commands; as a table on stdout, and as JSON with `--json FILE`. Hosts and controller share this machine's
+cores, so what a script costs on a host it costs here: the loop that runs the same scripts is the yardstick.
 """
 
 import argparse
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -73,12 +74,10 @@ def contestants(directory: Path, peers: Path | None) -> list[tuple[str, list[str
     """Return name, command and note of everybody, in the order in which they run."""
     fwfix = [sys.executable, "-m", "fwfix", "--state-dir", str(directory / "state")]
     inventory = ["-i", str(directory / "inventory.yaml"), "--yes", "--forks", str(FORKS), "--json"]
+    loop = [sys.executable, str(HERE / "bare_loop.py"), str(directory)]
     found = [
-        (
-            "bare paramiko loop",
-            [sys.executable, str(HERE / "bare_loop.py"), str(directory)],
-            "same connections",
-        ),
+        ("bare loop, same scripts", [*loop, str(directory / "plan.json")], "unverified, unrecorded"),
+        ("bare loop, idle commands", loop, "as many connections and commands"),
         ("fwfix apply", [*fwfix, "apply", *inventory, "--waves", "100%"], "verified and confirmed"),
         ("fwfix rollback", [*fwfix, "rollback", "-l", "all", "--yes", "--json"], "verified"),
     ]
@@ -122,6 +121,24 @@ def write_peer_files(lab: Lab, directory: Path) -> None:
         for host in lab.hosts
     ]
     (directory / "pyinfra_hosts.py").write_text(f"hosts = {hosts!r}\n")
+
+
+def _fwfix(directory: Path, *words: str) -> None:
+    argv = [sys.executable, "-m", "fwfix", "--state-dir", str(directory / "other-state"), *words]
+    subprocess.run(
+        argv, cwd=directory, env=environment(directory), check=True, capture_output=True, text=True
+    )
+
+
+def save_plan(directory: Path) -> None:
+    """Save the plan whose scripts the bare loop runs."""
+    _fwfix(directory, "plan", "-i", str(directory / "inventory.yaml"), "-o", str(directory / "plan.json"))
+
+
+def undo_plan(directory: Path) -> None:
+    """Take away what the bare loop has put in force, by the hosts' own records."""
+    run_id = json.loads((directory / "plan.json").read_text())["run_id"]
+    _fwfix(directory, "rollback", run_id, "-i", str(directory / "inventory.yaml"), "--yes")
 
 
 def environment(directory: Path) -> dict[str, str]:
@@ -176,19 +193,15 @@ def main() -> int:
             )
             write_inventory(lab, directory)
             write_peer_files(lab, directory)
-            run: Callable[..., Measurement] = measure
+            save_plan(directory)
             for name, argv, note in contestants(directory, arguments.peers):
-                measurements.append(
-                    run(
-                        name,
-                        argv,
-                        hosts=arguments.hosts,
-                        cwd=directory,
-                        env=environment(directory),
-                        note=note,
-                    )
+                found = measure(
+                    name, argv, hosts=arguments.hosts, cwd=directory, env=environment(directory), note=note
                 )
-                if name in ("ansible", "pyinfra"):
+                measurements.append(found)
+                if name.startswith("bare loop, same"):
+                    undo_plan(directory)
+                elif "fwfix" not in name:
                     flush(lab)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
