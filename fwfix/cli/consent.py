@@ -1,10 +1,13 @@
 """Ask before anything changes; without a terminal somebody must have said --yes."""
 
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import typer
 
-from fwfix.errors import RefusedError, UsageError
+from fwfix.errors import InterruptedRunError, RefusedError, UsageError
 
 
 def require_consent(*, yes: bool, command: str) -> None:
@@ -24,8 +27,24 @@ def ask(question: str, *, yes: bool) -> None:
 
     Raises:
         RefusedError: the answer was no; no host was touched.
+        InterruptedRunError: there was no answer, but Ctrl-C or the end of the input.
     """
     if yes:
         return
-    if not typer.confirm(question, default=False, err=True):
+    try:
+        with _ended_by_ctrl_c():
+            agreed = typer.confirm(question, default=False, err=True)
+    except typer.Abort:
+        raise InterruptedRunError("nothing was changed: you did not answer") from None
+    if not agreed:
         raise RefusedError("nothing was changed: you said no")
+
+
+@contextmanager
+def _ended_by_ctrl_c() -> Iterator[None]:
+    """Let Ctrl-C end a question, where nothing has been started that would have to be brought back."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -199,7 +199,9 @@ class Fleet:
             if plan.outcome is PlannedOutcome.NOOP:
                 yield untouched_report(plan, Outcome.NOOP, None)
             elif plan.outcome is PlannedOutcome.FAILED:
-                yield untouched_report(plan, Outcome.FAILED, plan.reason)
+                # A host that nobody looked at, because of an interruption, did not fail.
+                unseen = plan.reason is not None and plan.reason == self._context.brake.stopped
+                yield untouched_report(plan, Outcome.SKIPPED if unseen else Outcome.FAILED, plan.reason)
             elif plan.stopping(self._plan.accepted):
                 yield untouched_report(plan, Outcome.SKIPPED, hazard_reason(plan, self._plan.accepted))
 

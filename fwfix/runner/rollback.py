@@ -61,6 +61,9 @@ class _Rollback:
         self._sent = False
 
     def run(self) -> HostReport:
+        stopped = self._context.brake.held
+        if stopped is not None:
+            return self._report(Outcome.FAILED, stopped)  # not started: its rules are in force as before
         for attempt in range(ATTEMPTS):
             if attempt:
                 time.sleep(_PAUSE_SECONDS)

@@ -1,0 +1,160 @@
+"""On a terminal: the summary, the question, and an answer of yes, no, or Ctrl-C."""
+
+import os
+import pty
+import select
+import signal
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fwfix.lab.linux import HostSpec
+
+if TYPE_CHECKING:
+    from conftest import MakeSite, Site
+
+pytestmark = pytest.mark.lab
+
+
+class Terminal:
+    """A command with a terminal of its own."""
+
+    def __init__(self, argv: list[str]) -> None:
+        pid, self.fd = pty.fork()
+        if pid == 0:
+            os.execv(argv[0], argv)
+        self.pid = pid
+        self.shown = ""
+
+    def await_text(self, text: str) -> None:
+        """Read until a text was shown."""
+        deadline = time.monotonic() + 30
+        while text not in self.shown:
+            assert time.monotonic() < deadline, self.shown
+            assert self._read(), self.shown
+
+    def _read(self) -> bool:
+        if not select.select([self.fd], [], [], 30)[0]:
+            return False
+        try:
+            found = os.read(self.fd, 65536)
+        except OSError:
+            return False
+        self.shown += found.decode(errors="replace")
+        return bool(found)
+
+    def type(self, text: str) -> None:
+        os.write(self.fd, text.encode())
+
+    def end(self) -> int:
+        while self._read():
+            pass
+        os.close(self.fd)
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+
+def _apply(site: "Site") -> Terminal:
+    terminal = Terminal(site.fwfix.bare("apply", "-i", str(site.fwfix.inventory)))
+    terminal.await_text("[y/N]")
+    assert "FWFIX-" in terminal.shown
+    return terminal
+
+
+def test_yes_applies(site: "Site") -> None:
+    terminal = _apply(site)
+    assert site.is_open()
+    terminal.type("y\n")
+    assert terminal.end() == 0
+    assert site.is_blocked()
+
+
+def test_no_changes_nothing(site: "Site") -> None:
+    terminal = _apply(site)
+    terminal.type("n\n")
+    assert terminal.end() == 5
+    assert site.states() == {}
+    assert site.is_open()
+    assert site.fwfix.run("runs", "list", code=0).document["runs"] == []
+
+
+def test_ctrl_c_at_the_question_leaves_at_once(site: "Site") -> None:
+    terminal = _apply(site)
+    terminal.type("\x03")
+    assert terminal.end() == 130
+    assert site.states() == {}
+
+
+def test_an_interruption_while_looking_at_hosts_starts_none(make_site: "MakeSite") -> None:
+    site = make_site(HostSpec(name="well"), HostSpec(name="hang", hang=True), HostSpec(name="unseen"))
+    arguments = ("--connect-timeout", "3s", "--max-unreachable", "100%", "--forks", "1")
+    started = site.fwfix.start("apply", *arguments)
+    started.await_step("observe", host="hang")
+    started.send(signal.SIGINT)
+    ended = started.end()
+    assert ended.code == 130
+    assert (ended.outcome("well"), ended.outcome("unseen")) == ("skipped", "skipped")
+    assert ended.reason("unseen") == "interrupted"
+    assert site.states() == {}
+    assert site.fwfix.run("runs", "recover", code=0).document["hosts"] == []
+
+
+def test_an_interrupted_rollback_starts_no_other_host(make_site: "MakeSite") -> None:
+    site = make_site(*(HostSpec(name=f"gw-{number}") for number in (1, 2, 3)))
+    site.fwfix.apply()
+    started = site.fwfix.start("rollback", "--forks", "1")
+    started.await_step("rollback", host="gw-1")
+    started.send(signal.SIGINT)
+    ended = started.end()
+    assert ended.code == 130
+    assert ended.outcome("gw-1") == "rolled_back"
+    assert (ended.outcome("gw-3"), ended.reason("gw-3")) == ("failed", "interrupted")
+    assert set(site.states(site.lab["gw-3"]).values()) == {"confirmed"}
+    again = site.fwfix.rollback()
+    assert {entry["outcome"] for entry in again.document["hosts"]} <= {"rolled_back", "noop"}
+    assert all(site.is_open(host) for host in site.lab.hosts)
+
+
+def test_a_rollback_whose_answer_is_held_up_hears_it_once_the_network_is_back(site: "Site") -> None:
+    before = site.rules()
+    run = site.fwfix.apply().run_id
+    started = site.fwfix.start("rollback", run, "--connect-timeout", "1s")
+    site.await_path(f"/var/lib/fwfix/runs/{run}/state.reverting")
+    site.host.cut()
+    site.await_state("reverted")
+    site.host.restore()
+    ended = started.end(timeout=90)
+    assert (ended.code, ended.outcome()) == (0, "rolled_back")
+    assert site.fwfix.rollback(run).outcome() == "noop"
+    assert site.rules() == before
+
+
+def test_recover_finishes_a_rollback_whose_controller_was_killed(site: "Site") -> None:
+    before = site.rules()
+    run = site.fwfix.apply().run_id
+    started = site.fwfix.start("rollback", run)
+    started.await_step("rollback")
+    started.kill()
+    ended = site.fwfix.run("runs", "recover", code=0)
+    assert ended.outcome() in {"rolled_back", "noop"}
+    assert site.rules() == before
+    assert site.is_open()
+    assert site.states() == {run: "reverted"}
+
+
+def test_a_journal_that_cannot_be_written_ends_the_run_and_the_host_restores_itself(site: "Site") -> None:
+    """As a full disk of the controller: no further step is taken that could not be written down."""
+    before = site.rules()
+    site.fwfix.run("runs", "list", code=0)
+    size = sum(path.stat().st_size for path in site.fwfix.state_dir.rglob("*") if path.is_file())
+    limit = ["prlimit", f"--fsize={size + 40_000}", "--"]
+    argv = [*limit, *site.fwfix.argv("apply", "--confirm-within", "5s")]
+    done = subprocess.run(
+        argv, capture_output=True, stdin=subprocess.DEVNULL, text=True, check=False, timeout=60
+    )
+    assert done.returncode in (1, 2), done
+    assert "Traceback" not in done.stderr
+    site.wait_for(lambda: set(site.states().values()) <= {"reverted"}, "the timer")
+    assert site.rules() == before
+    assert site.is_open()
