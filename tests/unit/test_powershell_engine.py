@@ -13,6 +13,7 @@ from fwfix.lab.windows.powershell import (
     DESKTOP_5_1,
     Command,
     Engine,
+    EnumValue,
     Host,
     Invocation,
     NativeResult,
@@ -180,6 +181,82 @@ def test_an_object_binds_through_the_pipeline_by_the_name_of_its_type() -> None:
     assert _out("(Get-NetFirewallRule -Name a, b | Get-NetFirewallPortFilter).Of -join ','") == "a,b\n"
     script = "try { 'x' | Get-NetFirewallPortFilter -ErrorAction Stop } catch { $_.FullyQualifiedErrorId }"
     assert _out(script) == "InputObjectNotBound,Get-NetFirewallPortFilter\n"
+
+
+def test_an_object_of_another_type_is_refused_as_an_argument_too() -> None:
+    script = (
+        "try { Get-NetFirewallPortFilter -AssociatedNetFirewallRule x } catch { $_.FullyQualifiedErrorId }"
+    )
+    assert _out(script) == "ParameterArgumentTransformationError,Get-NetFirewallPortFilter\n"
+
+
+class _Files:
+    """Files in memory, by exact path."""
+
+    def __init__(self) -> None:
+        self.content: dict[str, bytes] = {}
+        self.folders: set[str] = set()
+
+    def is_file(self, path: str) -> bool:
+        return path in self.content
+
+    def is_folder(self, path: str) -> bool:
+        return path in self.folders
+
+    def read(self, path: str) -> bytes:
+        if path not in self.content:
+            raise FileNotFoundError(path)
+        return self.content[path]
+
+    def write(self, path: str, content: bytes, *, append: bool) -> None:
+        self.content[path] = (self.content.get(path, b"") if append else b"") + content
+
+    def delete(self, path: str) -> None:
+        self.content.pop(path, None)
+
+    def move(self, source: str, target: str, *, overwrite: bool) -> None:
+        if target in self.content and not overwrite:
+            raise FileExistsError(target)
+        self.content[target] = self.content.pop(source)
+
+    def copy(self, source: str, target: str, *, overwrite: bool) -> None:
+        if target in self.content and not overwrite:
+            raise FileExistsError(target)
+        self.content[target] = self.content[source]
+
+    def make_folder(self, path: str) -> None:
+        self.folders.add(path)
+
+    def delete_folder(self, path: str, *, recursive: bool) -> None:
+        del recursive
+        self.folders.discard(path)
+
+    def names(self, path: str) -> list[str]:
+        return [p for p in self.content if p.startswith(path)]
+
+
+def test_a_state_file_is_written_and_renamed_in_the_files_of_the_host() -> None:
+    files = _Files()
+    script = r"""
+        $d = $env:ProgramData + '\fwfix'
+        $null = [IO.Directory]::CreateDirectory($d)
+        [IO.File]::WriteAllText("$d\armed", 'run', (New-Object Text.UTF8Encoding $false))
+        [IO.File]::Move("$d\armed", "$d\confirmed")
+        try { [IO.File]::Move("$d\armed", "$d\x") } catch { $_.Exception.InnerException.GetType().Name }
+        "$([IO.File]::Exists("$d\confirmed")) $([IO.File]::ReadAllText("$d\confirmed"))"
+    """
+    host = Host(files=files, environment={"PROGRAMDATA": r"C:\ProgramData"})
+    assert _out(script, edition=DESKTOP_5_1, host=host) == "FileNotFoundException\r\nTrue run\r\n"
+    assert files.content == {r"C:\ProgramData\fwfix\confirmed": b"run"}
+
+
+def test_flags_are_named_in_order() -> None:
+    flags = enum_type("Fw.Profile", {"Any": 0, "Domain": 1, "Private": 2, "Public": 4}, flags=True)
+    command = Command(
+        name="Get-Flags", parameters=(), make=per_record(lambda c: c.write(EnumValue(flags, 5)))
+    )
+    result = Engine(commands=(command,), types=(flags,)).run("[string](Get-Flags)")
+    assert result.stdout == b"Domain, Public\n"
 
 
 def test_a_command_of_high_impact_fails_where_nobody_can_be_asked() -> None:

@@ -26,6 +26,7 @@ from fwfix.lab.windows.powershell.hosts import (
 )
 from fwfix.lab.windows.powershell.invocation import Invocation
 from fwfix.lab.windows.powershell.nettypes import EnumType, NetType
+from fwfix.lab.windows.powershell.numbers import Byte, Int64, UInt16, UInt32, UInt64
 from fwfix.lab.windows.powershell.signals import NotInDialect
 from fwfix.lab.windows.powershell.signature import (
     Binding,
@@ -35,7 +36,9 @@ from fwfix.lab.windows.powershell.signature import (
     parameter,
     per_record,
 )
-from fwfix.lab.windows.powershell.values import Array, EnumValue, PSObject, cim_instance
+from fwfix.lab.windows.powershell.times import DateTime, TimeSpan
+from fwfix.lab.windows.powershell.unicode import from_python, to_python
+from fwfix.lab.windows.powershell.values import Array, EnumValue, Hashtable, PSObject, Switch, cim_instance
 
 __all__ = [
     "CORE_7",
@@ -45,14 +48,18 @@ __all__ = [
     "EDITIONS",
     "Array",
     "Binding",
+    "Byte",
     "Clock",
     "Command",
+    "DateTime",
     "Edition",
     "Engine",
     "EnumType",
     "EnumValue",
     "Files",
+    "Hashtable",
     "Host",
+    "Int64",
     "Invocation",
     "NativeResult",
     "NetType",
@@ -65,8 +72,15 @@ __all__ = [
     "RealFiles",
     "Registry",
     "RunResult",
+    "Switch",
+    "TimeSpan",
+    "UInt16",
+    "UInt32",
+    "UInt64",
     "cim_instance",
     "enum_type",
+    "from_python",
     "parameter",
     "per_record",
+    "to_python",
 ]

@@ -197,6 +197,10 @@ class Binder:
         """Convert a value to a parameter's type."""
         kind = self.kind(found)
         value = source.value
+        if found.ps_type and not (isinstance(value, PSObject) and found.ps_type in value.type_names):
+            if not isinstance(value, Array):
+                raise self.transformation_error()
+            return self._typed_objects(found, value)
         if kind is None or kind.full_name == "System.Object":
             return value
         if kind.full_name == "System.String" and source.text and source.text != "\0":
@@ -209,10 +213,6 @@ class Binder:
             raise self.transformation_error()
         if kind.full_name == "System.Boolean" and not isinstance(value, bool | int | float | Switch):
             raise NotInDialect("this value for a [bool] parameter")
-        if found.ps_type and not (isinstance(value, PSObject) and found.ps_type in value.type_names):
-            if not isinstance(value, Array):
-                raise self.transformation_error()
-            return self._typed_objects(found, value)
         try:
             return self.convert.to(value, kind)
         except PSError as exc:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
+from typing import Protocol, runtime_checkable
 
 from fwfix.lab.windows.powershell.edition import Edition
 from fwfix.lab.windows.powershell.signals import NotInDialect
 from fwfix.lab.windows.powershell.texts import scalar_text, type_label
 from fwfix.lab.windows.powershell.unicode import to_python
-from fwfix.lab.windows.powershell.values import EMPTY, Array, Char, EnumValue, Switch, Value
+from fwfix.lab.windows.powershell.values import EMPTY, Array, Char, EnumValue, PSObject, Switch, Value
 
 _LINE_TYPES = (str, bool, int, float, Decimal, Char, EnumValue)
 
@@ -27,6 +28,14 @@ def line_of(value: Value, edition: Edition) -> str | None:
     return scalar_text(value, edition)
 
 
+@runtime_checkable
+class Shown(Protocol):
+    """The data of an object that knows what Windows prints for it; a stand-in gives it such data."""
+
+    def printed(self, value: PSObject) -> str:
+        """Return the text, with line feeds."""
+
+
 class HostSink:
     """The end of the outermost pipeline: prints."""
 
@@ -41,6 +50,9 @@ class HostSink:
                 if isinstance(item, Array):
                     raise NotInDialect("printing nested arrays")
                 self(item)
+            return
+        if isinstance(value, PSObject) and isinstance(value.data, Shown):
+            self.text(value.data.printed(value).replace("\n", self.newline))
             return
         line = line_of(value, self.edition)
         if line is not None:

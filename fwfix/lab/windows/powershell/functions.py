@@ -135,54 +135,34 @@ class Signature:
             remaining=bool(known.get("valuefromremainingarguments")),
         )  # fmt: skip
 
-    def _check(self, attribute: nodes.Attribute) -> Callable[[Value], None]:  # noqa: C901 - one line a case
+    def _check(self, attribute: nodes.Attribute) -> Callable[[Value], None]:
         lowered = attribute.name.lower()
         if attribute.named:
             raise NotInDialect(f"options of [{attribute.name}]", line=attribute.line)
         values = [self.engine.value(a) for a in attribute.positional]
-        texts = self.engine.texts
+        tests = self._item_tests(values)
+        if lowered in tests:
+            return lambda value: _each(value, tests[lowered])
+        if lowered == "validatecount":
+            return lambda value: self._count(value, values)
+        if lowered in ("validatenotnullorempty", "validatenotnull"):
+            return _not_empty if lowered == "validatenotnullorempty" else _not_null
+        raise NotInDialect(f"the attribute [{attribute.name}]", line=attribute.line)
+
+    def _item_tests(self, values: list[Value]) -> dict[str, Callable[[Value], bool]]:
+        text = self.engine.texts.of
         compare = self.engine.ops.compare
 
-        def each(value: Value, test: Callable[[Value], bool]) -> None:
-            for item in items_of(value):
-                if not test(item):
-                    raise ValidationFailed
+        def matches(item: Value) -> bool:
+            pattern = self.engine.ops.pattern(values[0], ignore_case=True)
+            return pattern.python.search(text(item)) is not None
 
-        def not_empty(value: Value) -> None:
-            if (
-                value is None
-                or value == ""
-                or (isinstance(value, Array | NetList | Collection | Hashtable) and not items_of(value))
-            ):
-                raise ValidationFailed
-            if isinstance(value, Array) and any(i is None or i == "" for i in value.items):
-                raise ValidationFailed
-
-        def not_null(value: Value) -> None:
-            if value is None:
-                raise ValidationFailed
-
-        checks: dict[str, Callable[[Value], None]] = {
-            "validateset": lambda v: each(
-                v, lambda i: any(texts.of(i).lower() == texts.of(o).lower() for o in values)
-            ),
-            "validatenotnullorempty": not_empty,
-            "validatenotnull": not_null,
-            "validaterange": lambda v: each(
-                v, lambda i: compare.order(i, values[0]) >= 0 >= compare.order(i, values[1])
-            ),
-            "validatepattern": lambda v: each(
-                v,
-                lambda i: bool(
-                    self.engine.ops.pattern(values[0], ignore_case=True).python.search(texts.of(i))
-                ),
-            ),
-            "validatelength": lambda v: each(v, lambda i: self._between(len(texts.of(i)), values)),
-            "validatecount": lambda v: self._count(v, values),
+        return {
+            "validateset": lambda i: any(text(i).lower() == text(o).lower() for o in values),
+            "validaterange": lambda i: compare.order(i, values[0]) >= 0 >= compare.order(i, values[1]),
+            "validatepattern": matches,
+            "validatelength": lambda i: self._between(len(text(i)), values),
         }
-        if lowered not in checks:
-            raise NotInDialect(f"the attribute [{attribute.name}]", line=attribute.line)
-        return checks[lowered]
 
     @staticmethod
     def _between(number: int, limits: list[Value]) -> bool:
@@ -192,6 +172,29 @@ class Signature:
     def _count(self, value: Value, limits: list[Value]) -> None:
         if not self._between(len(items_of(value)), limits):
             raise ValidationFailed
+
+
+def _each(value: Value, test: Callable[[Value], bool]) -> None:
+    for item in items_of(value):
+        if not test(item):
+            raise ValidationFailed
+
+
+def _not_empty(value: Value) -> None:
+    if value is None or (isinstance(value, str) and not value):
+        raise ValidationFailed
+    if isinstance(value, Hashtable):
+        if not value.entries:
+            raise ValidationFailed
+    elif isinstance(value, Array | NetList | Collection) and not value.items:
+        raise ValidationFailed
+    if isinstance(value, Array) and any(i is None or i == "" for i in value.items):
+        raise ValidationFailed
+
+
+def _not_null(value: Value) -> None:
+    if value is None:
+        raise ValidationFailed
 
 
 class FunctionStage:

@@ -167,7 +167,8 @@ class Pipelines(Statements):
             return ContextStage(
                 context, NativeStage(lambda items: run_native(self, native, strings, items, sink, node))
             )
-        if is_real_command(lowered) or any(c in name for c in "\\/.:"):
+        desktop_cmdlet = self.edition.desktop and "-" in name
+        if is_real_command(lowered) or desktop_cmdlet or any(c in name for c in "\\/.:"):
             raise NotInDialect(f"the command {name}")
         failed = error(
             f"The term '{name}' is not recognized as a name of a cmdlet, function, script file, or "

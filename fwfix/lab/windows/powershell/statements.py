@@ -26,6 +26,7 @@ from fwfix.lab.windows.powershell.values import (
     Value,
     collected,
     enumerate_value,
+    is_list,
     items_of,
     plain,
 )  # fmt: skip
@@ -122,7 +123,10 @@ class Statements(Evaluator):
             value = self.statement_value(node.value)
         elif operator in ("+=", "-=", "*=", "/=", "%="):
             old = self.value(self._inner_target(node.target))
-            value = self.ops.binary(operator[0], old, plain(self.statement_value(node.value)))
+            found = self.statement_value(node.value)
+            if found is EMPTY and is_list(old):
+                raise NotInDialect("adding what is nothing to a list", line=node.line)
+            value = self.ops.binary(operator[0], old, plain(found))
         else:
             raise NotInDialect(f"the operator {operator}", line=node.line)
         self.assign(node.target, value)

@@ -64,9 +64,17 @@ def enum_text(value: EnumValue) -> str:
     name = value.kind.name_of(value.number)
     if name is not None:
         return name
-    if value.kind.flags:
-        raise NotInDialect("a combination of flags as text")
-    return str(value.number)
+    return _flags_text(value) if value.kind.flags else str(value.number)
+
+
+def _flags_text(value: EnumValue) -> str:
+    """Return the names of the flags that a number is made of, or the number where something is left over."""
+    rest, names = value.number, []
+    for name, bits in sorted(value.kind.members, key=lambda m: -m[1]):
+        if bits and rest & bits == bits:
+            rest &= ~bits
+            names.append(name)
+    return str(value.number) if rest or not names else ", ".join(reversed(names))
 
 
 def scalar_text(value: Value, edition: Edition) -> str | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from fwfix.lab.windows.powershell.display import line_of
 from fwfix.lab.windows.powershell.invocation import Invocation
-from fwfix.lab.windows.powershell.nettypes import EnumType
 from fwfix.lab.windows.powershell.signals import NotInDialect
 from fwfix.lab.windows.powershell.signature import Command, Parameter, parameter, per_record
 from fwfix.lab.windows.powershell.values import EnumValue, ErrorRecord, NetException, Value, items_of
@@ -128,77 +127,72 @@ def _message(*aliases: str) -> Parameter:
     )
 
 
-def commands() -> tuple[Command, ...]:
-    """Return the commands."""
-    category = EnumType("System.Management.Automation.ErrorCategory")
-    return (
-        Command(
-            name="Write-Output", error_name=_COMMANDS + "WriteOutputCommand", make=per_record(_write_output),
-            parameters=(
-                parameter(
-                    "InputObject", "object", mandatory=True, position=0, pipeline=True, remaining=True,
-                    allow_null=True, allow_empty=True,
-                ),
-                parameter("NoEnumerate", "switch"),
+COMMANDS = (
+    Command(
+        name="Write-Output", error_name=_COMMANDS + "WriteOutputCommand", make=per_record(_write_output),
+        parameters=(
+            parameter(
+                "InputObject", "object", mandatory=True, position=0, pipeline=True, remaining=True,
+                allow_null=True, allow_empty=True,
             ),
+            parameter("NoEnumerate", "switch"),
         ),
-        Command(
-            name="Write-Error", error_name=_COMMANDS + "WriteErrorCommand", make=per_record(_write_error),
-            parameters=(
-                parameter("Message", "string", position=0, pipeline=True, allow_empty=True, aliases=("Msg",)),
-                parameter("Exception", "object"), parameter("ErrorRecord", "object"),
-                parameter("ErrorId", "string"),
-                parameter("Category", category.full_name), parameter("TargetObject", "object"),
-                parameter("RecommendedAction", "string"), parameter("CategoryReason", "string"),
+    ),
+    Command(
+        name="Write-Error", error_name=_COMMANDS + "WriteErrorCommand", make=per_record(_write_error),
+        parameters=(
+            parameter("Message", "string", position=0, pipeline=True, allow_empty=True, aliases=("Msg",)),
+            parameter("Exception", "object"), parameter("ErrorRecord", "object"),
+            parameter("ErrorId", "string"),
+            parameter("Category", "System.Management.Automation.ErrorCategory"),
+            parameter("TargetObject", "object"),
+            parameter("RecommendedAction", "string"), parameter("CategoryReason", "string"),
+        ),
+    ),
+    Command(
+        name="Write-Host", error_name=_COMMANDS + "WriteHostCommand", make=per_record(_write_host),
+        parameters=(
+            parameter(
+                "Object", "object", position=0, pipeline=True, remaining=True, aliases=("Msg", "Message"),
             ),
+            parameter("NoNewline", "switch"), parameter("Separator", "string"),
+            parameter("ForegroundColor", "System.ConsoleColor"),
+            parameter("BackgroundColor", "System.ConsoleColor"),
         ),
-        Command(
-            name="Write-Host", error_name=_COMMANDS + "WriteHostCommand", make=per_record(_write_host),
-            parameters=(
-                parameter(
-                    "Object", "object", position=0, pipeline=True, remaining=True, aliases=("Msg", "Message"),
-                ),
-                parameter("NoNewline", "switch"), parameter("Separator", "string"),
-                parameter("ForegroundColor", "System.ConsoleColor"),
-                parameter("BackgroundColor", "System.ConsoleColor"),
-            ),
+    ),
+    Command(
+        name="Write-Verbose", error_name=_COMMANDS + "WriteVerboseCommand",
+        make=per_record(_quiet_stream("VerbosePreference", "verbose")), parameters=(_message("Msg"),),  # type: ignore[arg-type]
+    ),
+    Command(
+        name="Write-Debug", error_name=_COMMANDS + "WriteDebugCommand",
+        make=per_record(_quiet_stream("DebugPreference", "debug")), parameters=(_message("Msg"),),  # type: ignore[arg-type]
+    ),
+    Command(
+        name="Write-Warning", error_name=_COMMANDS + "WriteWarningCommand",
+        make=per_record(_write_warning),
+        parameters=(_message("Msg"),),
+    ),
+    Command(
+        name="Write-Progress", error_name=_COMMANDS + "WriteProgressCommand", make=per_record(_nothing),
+        parameters=(
+            parameter("Activity", "string", mandatory=True, position=0),
+            parameter("Status", "string", position=1),
+            parameter("Completed", "switch"), parameter("PercentComplete", "int"),
         ),
-        Command(
-            name="Write-Verbose", error_name=_COMMANDS + "WriteVerboseCommand",
-            make=per_record(_quiet_stream("VerbosePreference", "verbose")), parameters=(_message("Msg"),),  # type: ignore[arg-type]
+    ),
+    Command(
+        name="Out-Null", error_name=_COMMANDS + "OutNullCommand", make=per_record(_nothing),
+        parameters=(parameter("InputObject", "object", pipeline=True),),
+    ),
+    Command(
+        name="Out-String", error_name=_COMMANDS + "OutStringCommand", make=_OutString,
+        parameters=(
+            parameter("InputObject", "object", pipeline=True), parameter("Stream", "switch"),
+            parameter("Width", "int"),
+            parameter("NoNewline", "switch"),
         ),
-        Command(
-            name="Write-Debug", error_name=_COMMANDS + "WriteDebugCommand",
-            make=per_record(_quiet_stream("DebugPreference", "debug")), parameters=(_message("Msg"),),  # type: ignore[arg-type]
-        ),
-        Command(
-            name="Write-Warning", error_name=_COMMANDS + "WriteWarningCommand",
-            make=per_record(_write_warning),
-            parameters=(_message("Msg"),),
-        ),
-        Command(
-            name="Write-Progress", error_name=_COMMANDS + "WriteProgressCommand", make=per_record(_nothing),
-            parameters=(
-                parameter("Activity", "string", mandatory=True, position=0),
-                parameter("Status", "string", position=1),
-                parameter("Completed", "switch"), parameter("PercentComplete", "int"),
-            ),
-        ),
-        Command(
-            name="Out-Null", error_name=_COMMANDS + "OutNullCommand", make=per_record(_nothing),
-            parameters=(parameter("InputObject", "object", pipeline=True),),
-        ),
-        Command(
-            name="Out-String", error_name=_COMMANDS + "OutStringCommand", make=_OutString,
-            parameters=(
-                parameter("InputObject", "object", pipeline=True), parameter("Stream", "switch"),
-                parameter("Width", "int"),
-                parameter("NoNewline", "switch"),
-            ),
-        ),
-    )  # fmt: skip
-
-
-COMMANDS = commands()
+    ),
+)  # fmt: skip
 
 __all__ = ["COMMANDS", "Value"]

@@ -190,14 +190,22 @@ def _table_count(engine: Core, self: Hashtable) -> Value:
 @prop(_O, "Keys")
 def _keys(engine: Core, self: Hashtable) -> Value:
     del engine
-    return Collection((k for k, _ in self.pairs()), _view(self, "Key"))
+    return Collection((k for k, _ in in_known_order(self).pairs()), _view(self, "Key"))
 
 
 @prop(_H, "Values")
 @prop(_O, "Values")
 def _values(engine: Core, self: Hashtable) -> Value:
     del engine
-    return Collection((v for _, v in self.pairs()), _view(self, "Value"))
+    return Collection((v for _, v in in_known_order(self).pairs()), _view(self, "Value"))
+
+
+def in_known_order(self: Hashtable) -> Hashtable:
+    """Return the table; refuse one whose order .NET decides and scripts can see."""
+    ordered = isinstance(self, OrderedDictionary) or len(self.entries) < 2  # noqa: PLR2004 - an order needs two
+    if not ordered and not all(isinstance(key, str) for key, _ in self.pairs()):
+        raise NotInDialect("the order of a hashtable with keys that are no strings")
+    return self
 
 
 def _view(self: Hashtable, what: str) -> str:
@@ -264,7 +272,7 @@ def _entries(engine: Core, self: Hashtable) -> Value:
     del engine
     kind = "System.Collections.DictionaryEntry"
     return Collection(
-        (Bag(kind, {"Key": k, "Value": v, "Name": k}) for k, v in self.pairs()),
+        (Bag(kind, {"Key": k, "Value": v, "Name": k}) for k, v in in_known_order(self).pairs()),
         "System.Collections.IDictionaryEnumerator",
     )
 
