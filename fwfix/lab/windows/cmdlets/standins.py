@@ -1,0 +1,20 @@
+"""All stand-ins of a host, for its PowerShell."""
+
+from fwfix.lab.windows.cmdlets import filters, firewall, system, tasks
+from fwfix.lab.windows.cmdlets.base import Scene
+from fwfix.lab.windows.model.host import WindowsHost
+from fwfix.lab.windows.powershell import Command
+
+ALL = (*firewall.STAND_INS, *filters.STAND_INS, *tasks.STAND_INS, *system.STAND_INS)
+
+
+def stand_ins(host: WindowsHost, *, administrator: bool = True) -> tuple[Command, ...]:
+    """Return the cmdlets of a host's version, working on that host.
+
+    Args:
+        host: whose state they show and change.
+        administrator: whether the process has an administrator's token.
+    """
+    scene = Scene(host=host, version=host.knobs.ps_version, administrator=administrator)
+    commands = (stand_in.command(scene) for stand_in in ALL)
+    return tuple(command for command in commands if command is not None)

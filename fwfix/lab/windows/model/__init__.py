@@ -1,0 +1,1 @@
+"""A twin's Windows host: firewall, registry, services, tasks, files, clock. Pure Python, no network."""
