@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from fwfix.model.outcome import HostReport
     from fwfix.output.printing import Output
 
+EXIT_UNEXPECTED = 1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Begun:
@@ -131,7 +133,7 @@ def leave(
     )
     finished = datetime.now(UTC)
     if journal is not None:
-        journal.finish_run(begun.run_id, exit_code=code, finished_at=finished)
+        code = _finish(journal, begun.run_id, code, finished)
     report = RunReport(
         command=begun.command,
         run_id=shown_run_id,
@@ -147,3 +149,15 @@ def leave(
     )
     output_of(context, as_json=as_json).report(report)
     raise typer.Exit(code)
+
+
+def _finish(journal: Journal, run_id: str, code: int, at: datetime) -> int:
+    """Write the end of a run; what became of its hosts is said also where that fails."""
+    from fwfix.errors import JournalError
+
+    try:
+        journal.finish_run(run_id, exit_code=code, finished_at=at)
+    except JournalError as error:
+        typer.echo(f"fwfix: {error.message}\n  {error.next}", err=True)
+        return EXIT_UNEXPECTED
+    return code

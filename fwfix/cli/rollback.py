@@ -86,7 +86,8 @@ def rollback(
                 return roll_back(undo, surroundings)
 
             reports = {undo.host.name: report for undo, report in each_host(chosen.undos, work, forks=forks)}
-            interrupted = surroundings.brake.stopped is not None
+            stopped = surroundings.brake.stopped
+            interrupted = stopped is not None and stopped.code == "interrupted"
         leave(
             context,
             begun,
@@ -95,6 +96,7 @@ def rollback(
             journal=journal,
             shown_run_id=chosen.run_id,
             interrupted=interrupted,
+            unexpected=stopped is not None and not interrupted,
         )
 
 

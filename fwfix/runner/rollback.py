@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fwfix.errors import FwfixError, LostError
+from fwfix.errors import FwfixError, JournalError, LostError
 from fwfix.model.host import Host
 from fwfix.model.observation import Observation, RecordState, RunRecord
 from fwfix.model.outcome import HostReport, Outcome, Probe, ProbeResult, Reading, Target
@@ -45,7 +45,10 @@ def roll_back(undo: Undo, context: RunContext) -> HostReport:
         report = _Rollback(undo, context, steps).run()
     finally:
         steps.close()
-    context.log.finish(report)
+    try:
+        context.log.finish(report)
+    except JournalError as error:
+        context.brake.stop(reason_of(error))  # what cannot be written down is not started
     context.observer.host_done(report)
     return report
 
