@@ -250,6 +250,10 @@ def test_a_state_file_is_written_and_renamed_in_the_files_of_the_host() -> None:
     assert files.content == {r"C:\ProgramData\fwfix\confirmed": b"run"}
 
 
+def test_a_reference_changes_the_variable_of_the_caller() -> None:
+    assert _out("function f { param([ref]$r) $r.Value = 5 }; $v = 1; f ([ref]$v); $v") == "5\n"
+
+
 def test_flags_are_named_in_order() -> None:
     flags = enum_type("Fw.Profile", {"Any": 0, "Domain": 1, "Private": 2, "Public": 4}, flags=True)
     command = Command(

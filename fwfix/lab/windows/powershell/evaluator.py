@@ -146,7 +146,16 @@ class Evaluator(Variables):
     def _reference(self, operand: nodes.Expression) -> Value:
         if not isinstance(operand, nodes.Variable):
             raise NotInDialect("[ref] of something else than a variable")
-        return Reference(lambda: plain(self.read(operand)), lambda value: self.write(operand, value))
+        if operand.name.lower() == "null":
+            return Reference(lambda: None, lambda _: None)
+        cell = self.scope.find(operand.name.lower())
+        if cell is None or operand.scope:
+            raise NotInDialect("[ref] of a variable that is not there")
+
+        def change(value: Value) -> None:
+            cell.value = self.constrain(operand.name, value, cell.types) if cell.types else value
+
+        return Reference(lambda: plain(cell.value), change)
 
     def unary(self, node: nodes.Unary) -> Value:
         """Return an operator applied to one operand."""

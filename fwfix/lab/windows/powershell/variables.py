@@ -203,7 +203,10 @@ class Variables(Core):
             value = self.constrain(node.name, value, types)
         if name == "lastexitcode":
             raise NotInDialect("setting $LASTEXITCODE", line=node.line)
-        scope.cells[name] = Cell(value, types)
+        if cell is None:
+            scope.cells[name] = Cell(value, types)
+        else:
+            cell.value, cell.types = value, types
 
     def constrain(self, name: str, value: Value, types: tuple[NetType, ...]) -> Value:
         """Convert a value to a variable's types, the innermost first."""
