@@ -1,0 +1,118 @@
+"""Run scripts over WinRM, with pywinrm's protocol."""
+
+import ipaddress
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from fwfix.errors import ConnectError, DeadlineError, ScriptCutError
+from fwfix.executors.accounts import Accounts
+from fwfix.executors.ssh_watch import Watch
+from fwfix.executors.winrm_endpoint import Endpoint, endpoint_of
+from fwfix.executors.winrm_run import Errand
+from fwfix.executors.winrm_session import Session, Shared
+from fwfix.executors.winrm_stream import Streams, Tunnel
+from fwfix.model.host import Host, WinrmTransport
+from fwfix.model.policy import Address
+from fwfix.model.script import Invocation, Result
+
+if TYPE_CHECKING:
+    from fwfix.executors.ssh_connect import Resolve
+
+_CUT_GRACE = 0.25
+_CLOSE_SECONDS = 5.0
+
+
+class WinrmConnector:
+    """Opens WinRM connections; shares what is known about accounts and certificates, for one run."""
+
+    def __init__(
+        self, *, resolve: "Resolve", accounts: Accounts | None = None, tunnel: Tunnel | None = None
+    ) -> None:
+        """Prepare for a run; nothing is contacted.
+
+        Args:
+            resolve: turns a secret reference of a host into the secret.
+            accounts: shared with other connectors of the same run.
+            tunnel: opens tunnels through jump hosts; without it no host may have one.
+        """
+        self._accounts = accounts or Accounts()
+        self._watch = Watch()
+        self._shared = Shared(
+            accounts=self._accounts,
+            resolve=resolve,
+            streams=Streams(watch=self._watch, tunnel=tunnel),
+        )
+
+    def open(self, host: Host, *, deadline: float) -> "WinrmExecutor":
+        """Log on to a host and open a shell on it.
+
+        Raises:
+            ConnectError: there is none; its subclasses say why.
+        """
+        endpoint = endpoint_of(host)
+        if endpoint.password is not None and endpoint.transport is not WinrmTransport.KERBEROS:
+            self._accounts.refuse_stopped(endpoint.user, endpoint.password, host.name)
+        session = Session(endpoint, self._shared)
+        try:
+            with self._watch.guard(deadline + _CUT_GRACE, session.cut):
+                session.open(deadline=deadline)
+        except BaseException:
+            session.close()
+            raise
+        return WinrmExecutor(session, endpoint, self._watch)
+
+    def close(self) -> None:
+        """End what is shared: the thread that keeps deadlines."""
+        self._watch.close()
+
+
+class WinrmExecutor:
+    """One shell on one host; one script at a time."""
+
+    def __init__(self, session: Session, endpoint: Endpoint, watch: Watch) -> None:
+        self._session = session
+        self._watch = watch
+        self._turn = threading.Lock()
+        self._closed = False
+        self._peer = session.far_end if endpoint.is_direct else None
+
+    @property
+    def peer(self) -> Address | None:
+        """The address that answered; None behind a jump host or a proxy."""
+        if self._peer is None:
+            return None
+        address = ipaddress.ip_address(self._peer.partition("%")[0])
+        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+            return address.ipv4_mapped
+        return address
+
+    def run(self, invocation: Invocation, *, deadline: float) -> Result:
+        """Run a script and return its answer; see `Executor.run` for what it raises."""
+        if not self._turn.acquire(timeout=max(0.0, deadline - time.monotonic())):
+            raise DeadlineError(f"{self._session.where} is busy with another script.", next="Ask it again.")
+        try:
+            if self._closed:
+                raise ConnectError(f"The connection to {self._session.where} is closed.", next="Open it.")
+            with self._watch.guard(deadline + _CUT_GRACE, self._session.cut):
+                return self._run(invocation, deadline)
+        finally:
+            self._turn.release()
+
+    def close(self) -> None:
+        """Delete the shell, which ends whatever still runs in it, and close the connection."""
+        if self._closed:
+            return
+        self._closed = True
+        with self._watch.guard(time.monotonic() + _CLOSE_SECONDS, self._session.cut):
+            self._session.close()
+
+    def _run(self, invocation: Invocation, deadline: float) -> Result:
+        """Run a script; once more if it arrived twice in part, since nothing of it ran then."""
+        errand = Errand(self._session, invocation, deadline=deadline)
+        try:
+            return errand.run()
+        except ScriptCutError:
+            if not errand.doubtful or time.monotonic() >= deadline:
+                raise
+        return Errand(self._session, invocation, deadline=deadline).run()
