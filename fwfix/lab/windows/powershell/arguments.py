@@ -56,6 +56,13 @@ class ArgumentScanner:
             self._element()
             glued = True
 
+    def head(self) -> Expression:
+        """Read what a call operator calls: a name, a variable, a member, a script block."""
+        self._skip()
+        if self.at >= self.end:
+            raise self._refuse("a call of nothing")
+        return self.value()
+
     def _skip(self, *, lines: bool = False) -> None:
         while self.at < self.end and (self.text[self.at] == " " or (lines and self.text[self.at] == "\n")):
             self.at += 1

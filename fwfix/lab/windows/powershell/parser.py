@@ -182,10 +182,15 @@ class Parser(ExpressionParser):
         call = [c for c in node.children if c.type == "command_invokation_operator"]
         if len(named) != 1 or len(call) > 1:
             raise self.reader.refuse(node, "this command")
-        name = self.command_name(named[0], called=bool(call))
-        start, end = self.reader.span(named[0])[1], self.reader.span(node)[1]
+        (begin, start), end = self.reader.span(named[0]), self.reader.span(node)[1]
         self._check_end(node, end)
-        arguments, redirections = ArgumentScanner(self, start, end).scan()
+        if call:
+            scanner = ArgumentScanner(self, begin, end)
+            name: str | nodes.Expression = scanner.head()
+        else:
+            scanner = ArgumentScanner(self, start, end)
+            name = self.command_name(named[0])
+        arguments, redirections = scanner.scan()
         return nodes.Command(
             name=name, call=self.reader.text(call[0]) if call else "", arguments=arguments,
             redirections=redirections, line=self.line(node),
@@ -196,19 +201,16 @@ class Parser(ExpressionParser):
         if following and following not in "|;)}\n" and self.reader.masked.text[end - 1] not in "\n;":
             raise self.reader.refuse(node, "where this command ends")
 
-    def command_name(self, node: TreeNode, *, called: bool) -> str | nodes.Expression:
-        """Return a command's name: text, or an expression after `&` or `.`."""
+    def command_name(self, node: TreeNode) -> str:
+        """Return a command's name as written."""
         inner = core(node)
-        if inner.type == "command_name":
-            text = self.reader.text(inner)
-            if any(c in text for c in "\"'`$<>\u2018\u2019\u201c\u201d") or text[0].isdigit():
-                raise self.reader.refuse(node, "this command name")
-            if text.lower() in _NOT_COMMANDS and not called:
-                raise self.reader.refuse(node, "this keyword here")
-            return text
-        if not called:
+        text = self.reader.text(inner)
+        odd = any(c in text for c in "\"'`$<>\u2018\u2019\u201c\u201d") or text[:1].isdigit()
+        if inner.type != "command_name" or odd:
             raise self.reader.refuse(node, "this command name")
-        return self.expression(inner)
+        if text.lower() in _NOT_COMMANDS:
+            raise self.reader.refuse(node, "this keyword here")
+        return text
 
     # -- assignment and control flow
 
