@@ -20,8 +20,8 @@ _PROFILE_BITS = {"Domain": 1, "Private": 2, "Public": 4}
 # The default view of a rule; the blank lines around it are about right.
 _VIEW = (
     "Name", "DisplayName", "Description", "DisplayGroup", "Group", "Enabled", "Profile", "Platform",
-    "Direction", "Action", "EdgeTraversalPolicy", "LooseSourceMapping", "LocalOnlyMapping", "Owner", "PrimaryStatus",
-    "Status", "EnforcementStatus", "PolicyStoreSource", "PolicyStoreSourceType",
+    "Direction", "Action", "EdgeTraversalPolicy", "LooseSourceMapping", "LocalOnlyMapping", "Owner",
+    "PrimaryStatus", "Status", "EnforcementStatus", "PolicyStoreSource", "PolicyStoreSourceType",
 )  # fmt: skip
 _PARSED = "The rule was parsed successfully from the store. (65536)"
 

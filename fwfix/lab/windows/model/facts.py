@@ -115,7 +115,9 @@ class Facts:
     services: dict[str, Service] = field(default_factory=lambda: {s.name: s for s in STANDARD_SERVICES})
     processes: tuple[Process, ...] = STANDARD_PROCESSES
     printers: tuple[Printer, ...] = ()
-    owners: dict[tuple[str, int], int] = field(default_factory=lambda: {("tcp", 9100): 2412})
+    owners: dict[tuple[str, int], int] = field(
+        default_factory=lambda: {("tcp", 9100): 2412, ("tcp", 5985): SYSTEM_PID, ("tcp", 5986): SYSTEM_PID}
+    )
     sockets: Callable[[], Sockets] = Sockets
 
     def runs(self, service: str) -> bool:
@@ -131,3 +133,18 @@ class Facts:
         """Return the process that listens on a port."""
         pid = self.owners.get((protocol, port))
         return None if pid is None else self.process(pid)
+
+    def is_program(self, process: Process, *, program: str, service: str) -> bool:
+        """Say whether a process is the program, and runs the service, that a rule names; empty is any."""
+        image = process.path if process.path is not None else process.name
+        named = (
+            program.lower()
+            .replace("%systemroot%", r"c:\windows")
+            .replace("%programfiles%", r"c:\program files")
+        )
+        if program and image.lower() != named:
+            return False
+        return not service or any(
+            each.name.lower() == service.lower() and each.pid == process.pid
+            for each in self.services.values()
+        )

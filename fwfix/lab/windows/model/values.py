@@ -116,6 +116,11 @@ def _port(word: str) -> str:
     return str(first) if found[2] is None else f"{first}-{last}"
 
 
+def address_of(number: int, version: int) -> Address:
+    """Return the address of a number."""
+    return IPv4Address(number) if version == 4 else IPv6Address(number)  # noqa: PLR2004 - IPv4
+
+
 def covers(words: Iterable[str], address: Address, subnets: Iterable[IPv4Network | IPv6Network]) -> bool:
     """Say whether a list of addresses has an address; an empty list has all."""
     listed = list(words)
