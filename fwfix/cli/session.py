@@ -17,6 +17,7 @@ from fwfix.model.inventory import Inventory
 if TYPE_CHECKING:
     from fwfix.drivers.base import Driver
     from fwfix.executors.base import Connector
+    from fwfix.executors.winrm_stream import Channel
     from fwfix.model.policy import Protection, Service
     from fwfix.output.observe import Observer
     from fwfix.rendering.environment import Renderer
@@ -90,7 +91,6 @@ def make_connector(hosts: Mapping[str, Host], store: SecretStore) -> Connector:
     """Return the connector for a fleet; it contacts nobody yet."""
     from fwfix.executors.accounts import Accounts
     from fwfix.executors.by_platform import PlatformConnector
-    from fwfix.executors.ssh import SshConnector
     from fwfix.secrets import Secret, SecretRef
 
     accounts = Accounts()
@@ -98,9 +98,25 @@ def make_connector(hosts: Mapping[str, Host], store: SecretStore) -> Connector:
     def resolve(ref: SecretRef, host: Host, *, user: str, purpose: str) -> Secret:
         return store.resolve(ref, host=host.name, address=host.address, user=user, purpose=purpose)
 
-    return PlatformConnector(
-        {Platform.LINUX: lambda: SshConnector(hosts=hosts, resolve=resolve, accounts=accounts)}
-    )
+    def over_ssh() -> Connector:
+        from fwfix.executors.ssh import SshConnector
+
+        return SshConnector(hosts=hosts, resolve=resolve, accounts=accounts)
+
+    def over_winrm() -> Connector:
+        from fwfix.executors.winrm import WinrmConnector
+
+        return WinrmConnector(resolve=resolve, accounts=accounts, tunnel=tunnel)
+
+    def tunnel(jump: str, address: str, port: int, *, deadline: float) -> Channel:
+        from fwfix.executors.ssh import SshConnector
+
+        ssh = fleet.of(Platform.LINUX)
+        assert isinstance(ssh, SshConnector)
+        return ssh.tunnel(jump, address, port, deadline=deadline)
+
+    fleet = PlatformConnector({Platform.LINUX: over_ssh, Platform.WINDOWS: over_winrm})
+    return fleet
 
 
 @contextmanager

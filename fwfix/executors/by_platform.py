@@ -17,14 +17,15 @@ class PlatformConnector:
 
     def open(self, host: Host, *, deadline: float) -> Executor:
         """Open a new connection to a host."""
-        return self._connector(host.platform).open(host, deadline=deadline)
+        return self.of(host.platform).open(host, deadline=deadline)
 
     def close(self) -> None:
         """Close what the platforms' connectors share."""
         for connector in self._made.values():
             connector.close()
 
-    def _connector(self, platform: Platform) -> Connector:
+    def of(self, platform: Platform) -> Connector:
+        """Return the connector of a platform; made now if it was not needed before."""
         with self._lock:
             if platform not in self._made:
                 self._made[platform] = self._makers[platform]()

@@ -4,6 +4,8 @@ import ipaddress
 from collections.abc import Mapping
 from pathlib import Path
 
+import paramiko
+
 from fwfix.executors.accounts import Accounts
 from fwfix.executors.ssh_config import SshConfig
 from fwfix.executors.ssh_connect import Connection, Connections, Resolve, peer_of
@@ -51,6 +53,15 @@ class SshConnector:
                 self._accounts.refuse_stopped(user, ref, host.name)
         connection = self._connections.open(route, deadline=deadline)
         return SshExecutor(self, connection, host, user)
+
+    def tunnel(self, jump: str, address: str, port: int, *, deadline: float) -> paramiko.Channel:
+        """Open a tunnel through a jump host, over the connection to it that all hosts share.
+
+        Raises:
+            ConnectError: there is none; its subclasses say why.
+        """
+        route = self._routes.of_jump(jump, deadline=deadline)
+        return self._connections.tunnel(route, address, port, deadline=deadline)
 
     def close(self) -> None:
         """Close the jump hosts and everything else that is shared."""

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Protocol
 
 import paramiko
@@ -133,6 +134,18 @@ class Connections:
                         f"{target.where} hangs up before it says that it speaks SSH.",
                         next="Is sshd overloaded (MaxStartups), or does it refuse this address (fail2ban)?",
                     ) from error
+
+    def tunnel(self, route: Route, address: str, port: int, *, deadline: float) -> paramiko.Channel:
+        """Open a tunnel from the last hop of a route, whose connection is shared, to an address.
+
+        Raises:
+            ConnectError: its subclasses say why.
+        """
+        target = replace(route[-1].target, address=address, port=port)
+        jump = self._jump(route, deadline)
+        assert jump is not None, "a route has a last hop"
+        with foreign_errors(target.where, Stage.CONNECT):
+            return self._through(jump, target, deadline)
 
     def _open_once(self, route: Route, deadline: float) -> Connection:
         target = route[-1].target

@@ -56,6 +56,15 @@ class Routes:
             self._known[host.name] = (host, route)
         return route
 
+    def of_jump(self, text: str, *, deadline: float) -> Route:
+        """Return the way to a jump host, which is a host of the inventory or a name of ssh_config.
+
+        Raises:
+            ConnectError: the settings cannot be honoured, or go round in a circle.
+        """
+        hop = self._hop(self._named(text), deadline)
+        return (*self._in_front_of(hop, (hop.host.name,), deadline), hop)
+
     def _hop(self, host: Host, deadline: float) -> Hop:
         ssh = host.ssh
         found = self._config.settings(host.address, user=ssh.user, port=ssh.port, deadline=deadline)

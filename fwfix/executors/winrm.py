@@ -52,7 +52,7 @@ class WinrmConnector:
         """
         endpoint = endpoint_of(host)
         if endpoint.password is not None and endpoint.transport is not WinrmTransport.KERBEROS:
-            self._accounts.refuse_stopped(endpoint.user, endpoint.password, host.name)
+            self._accounts.refuse_stopped(endpoint.account, endpoint.password, host.name)
         session = Session(endpoint, self._shared)
         try:
             with self._watch.guard(deadline + _CUT_GRACE, session.cut):

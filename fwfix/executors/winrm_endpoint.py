@@ -59,6 +59,11 @@ class Endpoint:
         return f"{scheme}://{bracketed(self.server_name)}:{self.port}/wsman"
 
     @property
+    def account(self) -> str:
+        """The user as Windows compares names: two spellings are one account, which can be locked once."""
+        return self.user.lower()
+
+    @property
     def is_direct(self) -> bool:
         """Nothing stands between this machine and the host."""
         return not (self.proxy or self.jump)

@@ -212,7 +212,7 @@ class Session:
             yield None, None
             return
         with self._shared.accounts.attempt(
-            endpoint.user, ref, endpoint.host.name, deadline=deadline
+            endpoint.account, ref, endpoint.host.name, deadline=deadline
         ) as attempt:
             yield (
                 self._shared.resolve(ref, endpoint.host, user=endpoint.user, purpose="password"),

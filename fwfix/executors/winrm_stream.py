@@ -260,7 +260,7 @@ def _ask_for_tunnel(connected: socket.socket, endpoint: Endpoint, deadline: floa
     status = answer.partition(b" ")[2][:3]
     if not status.startswith(_SUCCESS):
         raise UnreachableError(
-            f"The proxy {endpoint.proxy} opens no tunnel to {goal} (HTTP status {status.decode('ascii', 'replace')}).",
+            f"The proxy {endpoint.proxy} opens no tunnel to {goal}: {status.decode('ascii', 'replace')}.",
             next="Allow CONNECT to that port in the proxy.",
             code="proxy",
         )

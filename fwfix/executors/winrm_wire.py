@@ -106,7 +106,7 @@ class _Adapter(HTTPAdapter):
         return taken
 
 
-class _Transport(Transport):  # type: ignore[misc] # pywinrm ships no types
+class _Transport(Transport):
     """pywinrm's transport with our adapter under it."""
 
     adapter: _Adapter
@@ -147,10 +147,11 @@ class _Transport(Transport):  # type: ignore[misc] # pywinrm ships no types
         return text
 
 
-class _TimedProtocol(Protocol):  # type: ignore[misc] # the same
+class _TimedProtocol(Protocol):
     """pywinrm's protocol with time-outs that may change from request to request."""
 
     operation_seconds: float
+    transport: _Transport
 
     def __init__(self, endpoint: Endpoint, password: Secret | None, adapter: _Adapter) -> None:
         settings: dict[str, Any] = {
