@@ -204,7 +204,8 @@ class Host:
         lowered = (
             name.lower().replace("/", "\\").rsplit("\\", 1)[-1] if not self.real_programs else name.lower()
         )
-        known = self.natives.get(lowered) or self.natives.get(lowered.removesuffix(".exe"))
+        bare = lowered.removesuffix(".exe")
+        known = self.natives.get(lowered) or self.natives.get(bare) or self.natives.get(f"{bare}.exe")
         if known is not None or not self.real_programs:
             return known
         path = shutil.which(name, path=self.environment.get("PATH", ""))
