@@ -21,11 +21,12 @@ from fwfix.cli.options import program
 from fwfix.errors import LabError, UsageError
 
 if TYPE_CHECKING:
+    from fwfix.lab.inventory import Entry
     from fwfix.lab.linux import Lab
 
 _DEFAULT_DIR = Path("fwfix-demo")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM))
-_NO_TWIN = "Windows twins are not part of this version yet"
+_NO_STORY = "the main job does not run on Windows twins yet"
 
 
 def demo(
@@ -34,7 +35,7 @@ def demo(
     windows: Annotated[
         int | None,
         typer.Option(
-            "--windows", metavar="N", min=0, max=40, help=f"Windows twins. {_NO_TWIN}.", show_default=False
+            "--windows", metavar="N", min=0, max=40, help="Windows twins; with --keep.", show_default=False
         ),
     ] = None,
     directory: Annotated[
@@ -58,9 +59,9 @@ def demo(
     """Build throw-away hosts on this machine, run the main job on them, and remove them."""
     if keep and clean:
         raise UsageError("--keep and --clean exclude each other")
-    if windows:
-        raise UsageError(f"--windows {windows}: {_NO_TWIN}", next="Leave it out.")
-    if not clean and not linux:
+    if windows and not keep:
+        raise UsageError(f"--windows {windows}: {_NO_STORY}", next="Add --keep.")
+    if not clean and not linux and not windows:
         raise UsageError("--linux 0 leaves no host to build", next="Ask for one at least.")
     chosen = directory or _DEFAULT_DIR
     if clean and not _may_hold_a_demo(chosen):
@@ -70,7 +71,7 @@ def demo(
     if clean:
         _clean(chosen)
     elif keep:
-        _keep(chosen, linux, owner)
+        _keep(chosen, linux, windows=windows or 0, owner=owner)
     else:
         _show(directory or _scratch(), linux, windows=windows, color=program(context).color)
 
@@ -138,27 +139,32 @@ def _new_lab(directory: Path, *, keep: bool) -> Lab:
     return Lab(directory, keep=keep)
 
 
-def _fill(lab: Lab, linux: int) -> Path:
+def _fill(lab: Lab, linux: int, *, windows: int = 0) -> Path:
     """Build the hosts and write the inventory; return its path."""
     from fwfix.lab.linux import HostSpec, write_inventory
 
     lab.build([HostSpec(name=f"demo-linux-{number}") for number in range(1, linux + 1)])
-    # Members of other platforms join lab.network here; their entries go to write_inventory(others=...).
-    return write_inventory(lab, lab.directory)
+    others: tuple[Entry, ...] = ()
+    if windows:
+        from fwfix.lab.windows.twin_process import start_twins, windows_entries
+
+        twins = start_twins(lab.network, [f"demo-windows-{number}" for number in range(1, windows + 1)])
+        others = windows_entries(lab.network, twins, lab.directory)
+    return write_inventory(lab, lab.directory, others=others)
 
 
-def _keep(directory: Path, linux: int, owner: str) -> None:
+def _keep(directory: Path, linux: int, *, windows: int, owner: str) -> None:
     from fwfix.cli.demo_story import tell_kept
 
     lab = _new_lab(directory, keep=True)
     with _signals():
         try:
-            inventory = _fill(lab, linux)
+            inventory = _fill(lab, linux, windows=windows)
             _give(lab, owner)
         except BaseException:
             lab.close()
             raise
-    tell_kept(directory / inventory.name, directory, count=linux)
+    tell_kept(directory / inventory.name, directory, count=linux + windows)
 
 
 def _give(lab: Lab, owner: str) -> None:
@@ -188,7 +194,7 @@ def _show(directory: Path, linux: int, *, windows: int | None, color: bool) -> N
     story = Story(color=color)
     with _signals():
         try:
-            story.begin(linux, note=None if windows == 0 else f"{_NO_TWIN}: these hosts run Linux.")
+            story.begin(linux, note=None if windows == 0 else f"These hosts run Linux: {_NO_STORY}.")
             inventory = _fill(lab, linux)
             scene = Scene(
                 inventory=inventory,

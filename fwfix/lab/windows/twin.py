@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from ipaddress import ip_interface
-from pathlib import Path
 from typing import Self
 
 from fwfix.lab.windows.cmd import Machine
@@ -134,8 +133,3 @@ class Twin:
         """End everything; the namespace stays, without a filter."""
         while self._closing:
             self._closing.pop()()
-
-
-def twin_folder(private: Path, name: str) -> Path:
-    """Return where a twin's certificate and log are."""
-    return private / "windows" / name
