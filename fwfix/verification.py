@@ -105,7 +105,10 @@ def judge_evidence(evidence: Evidence, *, accept_unproven: bool) -> Verdict:
     """
     expectations = _expectations(evidence)
     counted = _counted(evidence)
-    probes = tuple(_after(reading, expectations.get(reading.target), counted) for reading in evidence.after)
+    silenced = _silenced(evidence)
+    probes = tuple(
+        _after(reading, expectations.get(reading.target), counted, silenced) for reading in evidence.after
+    )
     settled = all(
         reading.settled or probe.proof is not None
         for reading, probe in zip(evidence.after, probes, strict=True)
@@ -151,16 +154,38 @@ def _counts_for(counter: Counter, vantage: Vantage) -> bool:
     return counter.source is not None and vantage.sources.get(counter.family) == counter.source
 
 
-def _after(reading: Reading, expected: Expectation | None, counted: Mapping[tuple[str, Key], int]) -> Probe:
+def _silenced(evidence: Evidence) -> Mapping[Target, ProbeResult]:
+    """Return what answered before and is silent now that a rule of ours is enforced, and how it answered."""
+    before = {reading.target: reading.result for reading in evidence.before}
+    return {
+        reading.target: before[reading.target]
+        for reading in evidence.after
+        if reading.settled
+        and reading.result is ProbeResult.FILTERED
+        and before.get(reading.target) in (ProbeResult.OPEN, ProbeResult.CLOSED)
+        and (reading.target.family, reading.target.protocol, reading.target.port)
+        in evidence.judgement.enforced
+    }
+
+
+def _after(
+    reading: Reading,
+    expected: Expectation | None,
+    counted: Mapping[tuple[str, Key], int],
+    silenced: Mapping[Target, ProbeResult],
+) -> Probe:
     target = reading.target
     packets = counted.get((target.vantage, (target.family, target.protocol, target.port)), 0)
-    proven = expected is Expectation.BLOCKED and packets > 0 and reading.result is not ProbeResult.OPEN
+    proven = expected is Expectation.BLOCKED and reading.result is not ProbeResult.OPEN
+    proof = f"counter +{packets}" if packets else None
+    if target in silenced:
+        proof = f"enforced; {silenced[target]} before"
     return Probe(
         phase="after",
         target=target,
         result=reading.result,
         expected=expected,
-        proof=f"counter +{packets}" if proven else None,
+        proof=proof if proven else None,
         detail=reading.detail,
         took_ms=reading.took_ms,
     )
@@ -237,7 +262,7 @@ def _unproven(probes: Sequence[Probe]) -> Reason | None:
         return None
     return Reason(
         code="unproven",
-        message="no probe raised a counter of ours: nothing proves that our rules blocked anything",
+        message="no probe met a rule of ours for certain: nothing proves that our rules blocked anything",
         next="probe from another place (vantage: true in the inventory), or accept it: --accept unproven",
     )
 

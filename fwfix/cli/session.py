@@ -83,8 +83,9 @@ def make_renderer(template_dirs: Sequence[Path] | None, inventory: Inventory | N
 def make_drivers(renderer: Renderer) -> Mapping[Platform, Driver]:
     """Return the driver of every platform."""
     from fwfix.drivers.linux import LinuxDriver
+    from fwfix.drivers.windows import WindowsDriver
 
-    return {Platform.LINUX: LinuxDriver(renderer)}
+    return {Platform.LINUX: LinuxDriver(renderer), Platform.WINDOWS: WindowsDriver(renderer)}
 
 
 def make_connector(hosts: Mapping[str, Host], store: SecretStore) -> Connector:

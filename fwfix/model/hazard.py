@@ -38,6 +38,7 @@ WARN_CODES = frozenset(
         "nobody-allowed",
         "family-loses-access",
         "action-ignored",
+        "shielded",
     }
 )
 

@@ -1,0 +1,37 @@
+"""An ordinary Windows host, for plans that contact nobody. Pure."""
+
+from datetime import timedelta
+from ipaddress import ip_address
+from types import MappingProxyType
+
+from fwfix.drivers.windows_facts import Profile, WindowsFacts
+from fwfix.model.host import Host, Platform
+from fwfix.model.observation import ManagementPath, Observation
+from fwfix.model.policy import Address
+
+_PORTS = {"https": 5986, "http": 5985}
+
+
+def assumed_observation(host: Host) -> Observation:
+    """Return what planning assumes of a host that nobody looked at; it is never applied."""
+    facts = WindowsFacts(
+        services=MappingProxyType({"MpsSvc": "Running", "BFE": "Running", "Schedule": "Running"}),
+        profiles=tuple(Profile(name=name) for name in ("Domain", "Private", "Public")),
+    )
+    return Observation(
+        platform=Platform.WINDOWS,
+        identity="",
+        hostname=host.expect_hostname or host.name,
+        boot_id="",
+        uptime=timedelta(0),
+        management=ManagementPath(peer=None, port=host.winrm.port or _PORTS.get(host.winrm.scheme, 5986)),
+        addresses=_literal(host.address),
+        facts=facts,
+    )
+
+
+def _literal(address: str) -> tuple[Address, ...]:
+    try:
+        return (ip_address(address),)
+    except ValueError:
+        return ()
