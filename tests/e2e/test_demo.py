@@ -101,10 +101,10 @@ def test_the_demo_tells_the_main_job_and_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_asking_for_a_windows_twin_is_refused(tmp_path: Path) -> None:
+def test_the_story_of_a_windows_twin_is_refused(tmp_path: Path) -> None:
     ended = run("demo", "--windows", "1", cwd=tmp_path)
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert "Windows twins are not part of this version yet" in ended.stderr
+    assert "the main job does not run on Windows twins yet" in ended.stderr
     assert list(tmp_path.iterdir()) == []
 
 
