@@ -40,8 +40,9 @@ def _header(plan: Plan, zone: tzinfo | None) -> Iterator[Line]:
     if plan.expires_at is not None:
         yield Line(f"expires {moment(plan.expires_at, zone)}")
     if plan.waves:
-        sizes = ", ".join(str(len(wave)) for wave in plan.waves)
-        yield Line(f"{plural(len(plan.waves), 'wave')} of {sizes} hosts")
+        sizes = ", ".join(str(len(wave)) for wave in plan.waves[:-1])
+        last = plural(len(plan.waves[-1]), "host")
+        yield Line(f"{plural(len(plan.waves), 'wave')} of {sizes}{', ' if sizes else ''}{last}")
 
 
 def host_lines(host: HostPlan, *, accepted: Acceptance) -> Iterator[Line]:
