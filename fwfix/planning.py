@@ -13,11 +13,11 @@ from fwfix.hazards import CONTROLLER, Circumstances, find_hazards
 from fwfix.model.draft import Desired, Draft
 from fwfix.model.hazard import Hazard
 from fwfix.model.host import Host, Platform
-from fwfix.model.inventory import WindowText
+from fwfix.model.inventory import ApprovalRule, WindowText
 from fwfix.model.observation import Observation, in_force
 from fwfix.model.plan import Acceptance, HostPlan, Plan, PlannedOutcome, Reason
 from fwfix.model.policy import MANAGEMENT_PORTS, Address, Protection, Protocol
-from fwfix.waves import split_waves
+from fwfix.waves import in_turns, spread_waves
 
 Splitter = Callable[[Sequence[HostPlan]], tuple[tuple[str, ...], ...]]
 
@@ -77,6 +77,8 @@ class PlanInputs:
     inventory_digest: str = ""
     template_digest: str = ""
     fwfix_version: str = ""
+    approvals: tuple[ApprovalRule, ...] = ()
+    author_key: str = ""
 
 
 def make_plan(inputs: PlanInputs, *, split: Splitter | None = None) -> Plan:
@@ -92,12 +94,11 @@ def make_plan(inputs: PlanInputs, *, split: Splitter | None = None) -> Plan:
     check_confirm_within(inputs.confirm_within)
     hosts = tuple(plan_host(host, inputs) for host in inputs.hosts)
     changing = [each for each in hosts if each.outcome is PlannedOutcome.CHANGE]
-    names = [each.host.name for each in changing]
     return Plan(
         run_id=inputs.run_id if inputs.saved else None,
         created_at=inputs.created_at,
         hosts=hosts,
-        waves=split(changing) if split else split_waves(names, inputs.waves),
+        waves=split(changing) if split else _waves(changing, inputs.waves),
         accepted=inputs.accepted,
         confirm_within=inputs.confirm_within,
         max_fail=inputs.max_fail,
@@ -114,7 +115,13 @@ def make_plan(inputs: PlanInputs, *, split: Splitter | None = None) -> Plan:
         jumps=inputs.jump_hosts,
         windows=inputs.windows,
         blackouts=inputs.blackouts,
+        approvals=inputs.approvals,
+        author_key=inputs.author_key,
     )
+
+
+def _waves(changing: Sequence[HostPlan], spec: str | None) -> tuple[tuple[str, ...], ...]:
+    return spread_waves(in_turns([each.host for each in changing]), spec)
 
 
 def _template_digest(hosts: Sequence[HostPlan]) -> str:

@@ -11,6 +11,7 @@ import typer
 from fwfix import __version__
 from fwfix.cli import inventory, plan, runs, templates
 from fwfix.cli.apply import apply
+from fwfix.cli.approve import approve
 from fwfix.cli.demo import demo
 from fwfix.cli.doctor import doctor
 from fwfix.cli.maintenance import maintenance
@@ -38,6 +39,7 @@ app = typer.Typer(
 )
 app.add_typer(plan.app)
 app.command()(apply)
+app.command()(approve)
 app.command()(rollback)
 app.command()(verify)
 app.command()(status)

@@ -12,6 +12,7 @@ from fwfix import __version__
 if TYPE_CHECKING:
     from fwfix.cli.reporting import Begun
     from fwfix.cli.session import Loaded
+    from fwfix.model.inventory import ApprovalRule
     from fwfix.model.plan import Plan
     from fwfix.model.policy import Protection
     from fwfix.runner.context import RunContext
@@ -33,6 +34,8 @@ class Wishes:
     saved: bool = False
     keep_connections: bool = False
     offline: bool = False
+    approvals: tuple[ApprovalRule, ...] = ()
+    author_key: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +101,8 @@ def make(
             reason=wishes.reason,
             inventory_digest=loaded.inventory.digest,
             fwfix_version=__version__,
+            approvals=wishes.approvals,
+            author_key=wishes.author_key,
         )
     )
     return Made(plan=plan, seen=seen)

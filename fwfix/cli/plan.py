@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fwfix.cli.approve import approve
+from fwfix.cli.approving import AllowedSigners, RequireApprovals
 from fwfix.cli.options import (
     Accept,
     ConfirmWithin,
@@ -27,8 +30,21 @@ from fwfix.cli.options import (
 from fwfix.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fwfix.cli.approving import Asked, SignedPlan
+    from fwfix.cli.making import Wishes
+    from fwfix.cli.session import Loaded
     from fwfix.model.outcome import HostReport
-    from fwfix.model.plan import HostPlan
+    from fwfix.model.plan import HostPlan, Plan
+    from fwfix.model.policy import Protection
+
+
+class Format(StrEnum):
+    """How a saved plan is shown."""
+
+    TEXT = "text"
+    MD = "md"
 
 
 app = typer.Typer(
@@ -57,6 +73,17 @@ def plan(
     expires: Annotated[
         str, typer.Option("--expires", metavar="DURATION", help="How long a saved plan may be applied.")
     ] = "14d",
+    sign: Annotated[
+        Path | None,
+        typer.Option(
+            "--sign",
+            metavar="KEY",
+            help="Sign the saved plan with this key, as its author.",
+            show_default=False,
+        ),
+    ] = None,
+    require_approvals: RequireApprovals = None,
+    allowed_signers: AllowedSigners = None,
     ticket: Ticket = "",
     reason: ReasonText = "",
     forks: Forks = 50,
@@ -75,6 +102,7 @@ def plan(
     """Show what would change on each host, read-only: diff, hazards, and who would be cut off."""
     if context.invoked_subcommand is not None:
         return
+    from fwfix.cli.approving import Asked
     from fwfix.cli.making import Wishes, make
     from fwfix.cli.reporting import begin, leave, output_of
     from fwfix.cli.session import duration, load, make_renderer, protections_of, running
@@ -85,6 +113,8 @@ def plan(
         raise UsageError(
             "a plan made with --offline cannot be saved: nobody looked at the hosts", next="Leave out -o."
         )
+    if sign is not None and output is None:
+        raise UsageError("--sign signs a saved plan", next="Save it with -o FILE.")
     wishes = Wishes(
         accept=accept or (),
         waves=waves,
@@ -100,6 +130,9 @@ def plan(
     timeout = duration(connect_timeout, "--connect-timeout")
     loaded = load(inventory, limit)
     protections = protections_of(loaded)
+    if output is not None:
+        asked = Asked(required=require_approvals, allowed_signers=allowed_signers)
+        wishes = _checked(wishes, loaded, protections, asked=asked, sign=sign)
     renderer = make_renderer(templates, loaded.inventory)
     begun = begin("plan", ticket=ticket)
     with (
@@ -123,9 +156,7 @@ def plan(
     if offline:
         printed.say("Made offline: no host was looked at, so hazards and the firewalls' state are not known.")
     if output is not None and not interrupted:
-        from fwfix.loading.plan_file import save_plan
-
-        begun = replace(begun, plan_digest=save_plan(made.plan, output))
+        begun = replace(begun, plan_digest=_save(made.plan, output, sign))
         printed.say(f"Saved as {output} ({begun.plan_digest}). Apply it with: fwfix apply {output}")
     reports = [report_of(each) for each in made.plan.hosts]
     leave(
@@ -137,6 +168,44 @@ def plan(
         interrupted=interrupted,
         detailed=detailed_exitcode,
     )
+
+
+def _checked(
+    wishes: Wishes,
+    loaded: Loaded,
+    protections: Mapping[str, tuple[Protection, ...]],
+    *,
+    asked: Asked,
+    sign: Path | None,
+) -> Wishes:
+    """Find out before any host is contacted that the plan could never be applied, or not be signed."""
+    from fwfix.cli.approving import demanded
+    from fwfix.loading.site import load_site
+    from fwfix.signing import fingerprint_of
+
+    site = load_site()
+    rules = asked.added_to([loaded.inventory.approvals])
+    demanded(site, rules)
+    site.refuse_ports(protections.items())
+    key = "" if sign is None else fingerprint_of(sign.expanduser())
+    return replace(wishes, approvals=rules, author_key=key)
+
+
+def _save(plan: Plan, output: Path, sign: Path | None) -> str:
+    """Save a plan, signed where asked for; signatures of what stood there before go."""
+    from fwfix.approvals import signature_files
+    from fwfix.cli.approve import write_signature
+    from fwfix.loading.plan_file import dump_plan, save_plan
+    from fwfix.signing import PLAN_NAMESPACE
+    from fwfix.signing import sign as sign_bytes
+
+    signed = None if sign is None else sign_bytes(dump_plan(plan), sign, namespace=PLAN_NAMESPACE)
+    digest = save_plan(plan, output)
+    for old in signature_files(output):
+        old.unlink(missing_ok=True)
+    if signed is not None:
+        write_signature(output, signed)
+    return digest
 
 
 def report_of(host: HostPlan) -> HostReport:
@@ -155,14 +224,49 @@ def show(
     show_scripts: Annotated[
         bool, typer.Option("--show-scripts", help="Print every script as it will be run.")
     ] = False,
+    how: Annotated[
+        Format,
+        typer.Option("--format", metavar="text|md", help="md: impact, test and backout for a change board."),
+    ] = Format.TEXT,
     as_json: Json = False,
 ) -> None:
     """Read a saved plan; it is readable when it is stale or has expired."""
+    from fwfix.cli.approving import read_signed
     from fwfix.cli.reporting import begin, leave, output_of
-    from fwfix.loading.plan_file import load_plan
+    from fwfix.output.board import board_lines
 
-    saved = load_plan(plan_file)
-    begun = begin("plan", run_id=saved.plan.run_id, ticket=saved.plan.ticket, plan_digest=saved.digest)
-    output_of(context, as_json=as_json).plan(saved.plan, show_scripts=show_scripts)
-    reports = [report_of(each) for each in saved.plan.hosts]
-    leave(context, begun, reports, as_json=as_json, shown_run_id=saved.plan.run_id)
+    saved = read_signed(plan_file, foreign=True)
+    plan, signed = saved.plan, _signed_by(saved)
+    if how is Format.MD and not as_json:
+        typer.echo("\n".join(board_lines(plan, digest=saved.file.digest, approvals=signed)))
+        return
+    begun = begin("plan", run_id=plan.run_id, ticket=plan.ticket, plan_digest=saved.file.digest)
+    output = output_of(context, as_json=as_json)
+    output.plan(plan, show_scripts=show_scripts)
+    output.say(f"Plan file: {saved.file.digest}")
+    for line in signed:
+        output.say(f"Signed by {line}")
+    reports = [report_of(each) for each in plan.hosts]
+    leave(context, begun, reports, as_json=as_json, shown_run_id=plan.run_id)
+
+
+def _signed_by(saved: SignedPlan) -> tuple[str, ...]:
+    """Say of every signature beside a plan whose it is, and whether it counts."""
+    from fwfix.approvals import examine
+    from fwfix.cli.approving import demanded
+    from fwfix.errors import FwfixError
+    from fwfix.loading.site import load_site
+
+    said: list[str] = []
+    for each in saved.signatures:
+        try:
+            demand = demanded(load_site(), saved.plan.approvals)
+            (found,) = examine(saved.content, [each], saved.plan, demand)
+        except FwfixError as error:
+            said.append(f"nobody who counts: {error.message}")
+            continue
+        said.append(f"{found.who}{f', which does not count: {found.problem}' if found.problem else ''}")
+    return tuple(said)
+
+
+app.command("approve")(approve)

@@ -86,7 +86,19 @@ def check(context: typer.Context, run_id: MaybeRun = None, *, as_json: Json = Fa
 
 
 @app.command("export")
-def export(context: typer.Context, run_id: Run, directory: Directory, *, as_json: Json = False) -> None:
+def export(
+    context: typer.Context,
+    run_id: Run,
+    directory: Directory,
+    sign: Annotated[
+        Path | None,
+        typer.Option(
+            "--sign", metavar="KEY", help="Sign the manifest with this SSH key.", show_default=False
+        ),
+    ] = None,
+    *,
+    as_json: Json = False,
+) -> None:
     """Write the evidence of one run: plan, scripts, answers, probes, outcomes, and the chain."""
     from datetime import UTC, datetime
 
@@ -95,13 +107,37 @@ def export(context: typer.Context, run_id: Run, directory: Directory, *, as_json
 
     with journal_of(context) as journal:
         faults = export_run(journal, run_id, directory, now=datetime.now(UTC))
+    signature = None if sign is None else _sign_manifest(directory, sign)
     output = output_of(context, as_json=as_json)
     output.document(
-        {"schema": "fwfix.export/1", "run_id": run_id, "directory": str(directory), "ok": not faults}
+        {
+            "schema": "fwfix.export/1",
+            "run_id": run_id,
+            "directory": str(directory),
+            "ok": not faults,
+            "signature": None if signature is None else str(signature),
+        }
     )
     output.say(f"The evidence of {run_id} is in {directory}; manifest.json lists it.")
+    if signature is not None:
+        output.say(f"Signed: {signature}")
     if faults:
         raise JournalError(
             f"The journal of {run_id} is not as it was written; the manifest says where.",
             next=f"`fwfix runs check {run_id}` says the same.",
         )
+
+
+def _sign_manifest(directory: Path, key: Path) -> Path:
+    """Sign the manifest of a bundle, and so all that it lists."""
+    from fwfix.errors import UsageError
+    from fwfix.signing import EVIDENCE_NAMESPACE, file_part, sign
+
+    manifest = directory / "manifest.json"
+    signed = sign(manifest.read_bytes(), key, namespace=EVIDENCE_NAMESPACE)
+    path = manifest.with_name(f"{manifest.name}.{file_part(signed.key)}.sig")
+    try:
+        path.write_bytes(signed.text)
+    except OSError as exc:
+        raise UsageError(f"{path} cannot be written: {exc.strerror}.") from exc
+    return path

@@ -63,7 +63,8 @@ class History:
         with self._read() as connection:
             hosts, others = reading.read_hosts(connection, run_id)
             plan = reading.read_plan(connection, run_id)
-        return replace(header, hosts=hosts, others=others, plan_json=plan)
+            replanned = reading.read_replanned(connection, run_id)
+        return replace(header, hosts=hosts, others=others, plan_json=plan, replanned=replanned)
 
     def host(self, run_id: str, name: str) -> HostEntry:
         """Return one host of a run, as its events add up.

@@ -205,6 +205,17 @@ def read_plan(connection: sqlite3.Connection, run_id: str) -> str | None:
     return None if row is None or row[0] is None else read_text(connection, row[0])
 
 
+def read_replanned(connection: sqlite3.Connection, run_id: str) -> tuple[str, ...]:
+    """Return the plans that were made when a run went on, oldest first."""
+    rows = connection.execute(
+        "SELECT body FROM events WHERE run_id = ? AND kind = 'replanned' ORDER BY seq", (run_id,)
+    ).fetchall()
+    try:
+        return tuple(str(json.loads(body)["plan"]) for (body,) in rows)
+    except (ValueError, KeyError, TypeError) as exc:
+        raise damaged(f"A plan of {run_id}", exc) from exc
+
+
 def read_in_force(connection: sqlite3.Connection) -> tuple[InForce, ...]:
     """Say per host which run has its rules there: the newest that applied and was not undone."""
     rows = connection.execute(

@@ -108,6 +108,7 @@ class RunEntry:
 
     Attributes:
         plan_json: loaded with the run's hosts only; None in lists.
+        replanned: plans of hosts that could be planned only when the run went on, oldest first.
         counts: hosts by outcome; hosts without an outcome are not in it.
         pid: of the controller that works or worked on it last.
     """
@@ -129,6 +130,7 @@ class RunEntry:
     host_count: int
     counts: Mapping[Outcome, int]
     plan_json: str | None = None
+    replanned: tuple[str, ...] = ()
     hosts: tuple[HostEntry, ...] = ()
     others: tuple[Host, ...] = ()
 

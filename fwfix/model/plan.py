@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from fwfix.model.hazard import Hazard, Severity
 from fwfix.model.host import Host
-from fwfix.model.inventory import WindowText
+from fwfix.model.inventory import ApprovalRule, WindowText
 from fwfix.model.policy import Address, Family, Protection
 from fwfix.model.script import Script
 
@@ -109,6 +109,8 @@ class Plan:
         vantages: hosts that may be asked to test ports, in the plan or not.
         jumps: hosts of the inventory that others are reached through.
         windows, blackouts: the inventory's, as written; what the hosts' windows mean.
+        approvals: what the inventory and the command line demanded; the site may demand more.
+        author_key: fingerprint of the key with which the author signs it; empty where nobody does.
     """
 
     run_id: str | None
@@ -131,3 +133,5 @@ class Plan:
     jumps: tuple[Host, ...] = ()
     windows: tuple[WindowText, ...] = ()
     blackouts: tuple[str, ...] = ()
+    approvals: tuple[ApprovalRule, ...] = ()
+    author_key: str = ""

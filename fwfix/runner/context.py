@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from fwfix.drivers.base import Driver, Stamp
+from fwfix.drivers.base import Counter, Driver, Stamp
 from fwfix.errors import FwfixError
 from fwfix.executors.base import Connector, Executor
 from fwfix.model.host import Host, Platform
@@ -100,6 +100,7 @@ class RunContext:
     Attributes:
         connect_timeout: for one connection, including logon.
         pending: hosts that would restore themselves, and when, by the monotonic clock.
+        counters: how our rules' counters stood when a host was verified.
         wall: the wall clock; tests give their own.
     """
 
@@ -112,6 +113,7 @@ class RunContext:
     connect_timeout: timedelta = timedelta(seconds=10)
     brake: Brake = field(default_factory=Brake)
     pending: dict[str, float] = field(default_factory=dict)
+    counters: dict[str, tuple[Counter, ...]] = field(default_factory=dict)
     wall: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def open(self, host: Host) -> Executor:

@@ -1,6 +1,7 @@
 """Many hosts: observe them at once, and take them through their lives wave by wave."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -107,6 +108,8 @@ def _look(host: Host, context: RunContext, services: Sequence[Service]) -> Seen:
 
 
 Gate = Callable[[HostPlan, Brake], Reason | None]
+Diary = Callable[[str, Mapping[str, object]], None]
+LookBack = Callable[[Sequence[HostPlan]], None]
 
 
 class Fleet:
@@ -123,7 +126,23 @@ class Fleet:
         seen: Mapping[str, Seen] | None = None,
         recheck: Recheck | None = None,
         gate: Gate | None = None,
+        diary: Diary | None = None,
+        look_back: LookBack | None = None,
     ) -> None:
+        """Prepare a run; nobody is contacted.
+
+        Args:
+            plan: what is applied.
+            context: shared by all hosts.
+            lookout: tests the ports.
+            limits: say when it is enough.
+            forks: hosts worked on at the same time.
+            seen: what planning saw moments ago.
+            recheck: says of a host seen again whether it is still what the plan was made for.
+            gate: says of a host when it would be started whether it may.
+            diary: writes down what concerns the whole run.
+            look_back: is given the hosts applied so far before each wave but the first.
+        """
         self._plan = plan
         self._context = context
         self._lookout = lookout
@@ -132,6 +151,8 @@ class Fleet:
         self._seen = seen or {}
         self._recheck = recheck
         self._gate = gate
+        self._diary = diary or _forget
+        self._look_back = look_back
         self._hosts = {each.host.name: each for each in plan.hosts}
         self.broken = False
 
@@ -144,21 +165,41 @@ class Fleet:
             self._context.observer.host_done(report)
         for number, wave in enumerate(self._plan.waves, 1):
             self._brake()
-            self._context.observer.wave_started(number, of=len(self._plan.waves), hosts=len(wave))
-            waiting = [self._hosts[name] for name in wave if name not in reports]
             if stop_after is not None and number > stop_after:
-                self._context.brake.hold(_stopped_after(stop_after))
-            for plan, report in each_host(waiting, self._one, forks=self._forks):
-                reports[plan.host.name] = report
-                self._limits.count(report)
-                self._brake()
+                self._hold(_stopped_after(stop_after, self._context.run_id))
+            self._wave(number, [self._hosts[name] for name in wave if name not in reports], reports)
         self._drop_connections()
         return tuple(reports[each.host.name] for each in self._plan.hosts if each.host.name in reports)
+
+    def _wave(self, number: int, waiting: Sequence[HostPlan], reports: dict[str, HostReport]) -> None:
+        """Take the hosts of one wave through their lives; the wave has an end when the last of them has."""
+        whole = {"number": number, "of": len(self._plan.waves), "hosts": len(waiting)}
+        if self._context.brake.held is None:
+            if self._look_back is not None and number > 1:
+                self._look_back([each for each in self._plan.hosts if _applied(each, reports)])
+            self._diary("wave", {**whole, "state": "started"})
+            self._context.observer.wave_started(number, of=len(self._plan.waves), hosts=len(waiting))
+        held = self._context.brake.held is not None
+        for plan, report in each_host(waiting, self._one, forks=self._forks):
+            reports[plan.host.name] = report
+            self._limits.count(report)
+            self._brake()
+        if not held and not self.broken:
+            outcomes = Counter(str(reports[each.host.name].outcome) for each in waiting)
+            self._diary("wave", {**whole, "state": "ended", "summary": dict(sorted(outcomes.items()))})
 
     def _brake(self) -> None:
         exceeded = self._limits.exceeded
         if exceeded is not None:
-            self._context.brake.hold(exceeded)
+            self._hold(exceeded)
+
+    def _hold(self, reason: Reason) -> None:
+        """Start no further host, and say so once."""
+        if self._context.brake.held is not None:
+            return
+        self._context.brake.hold(reason)
+        self._diary("stopped", {"code": reason.code, "message": reason.message})
+        self._context.observer.note(f"stopped: {reason.message}")
 
     def _one(self, plan: HostPlan) -> HostReport:
         refused = self._gate(plan, self._context.brake) if self._gate is not None else None
@@ -225,9 +266,18 @@ def untouched_report(plan: HostPlan, outcome: Outcome, reason: Reason | None) ->
     )
 
 
-def _stopped_after(wave: int) -> Reason:
+def _stopped_after(wave: int, run_id: str) -> Reason:
     return Reason(
         code="wave-stopped",
         message=f"the run was asked to stop after wave {wave}",
-        next="go on with fwfix apply --continue RUN",
+        next=f"go on with fwfix apply --continue {run_id}",
     )
+
+
+def _applied(plan: HostPlan, reports: Mapping[str, HostReport]) -> bool:
+    report = reports.get(plan.host.name)
+    return report is not None and report.outcome is Outcome.APPLIED
+
+
+def _forget(_kind: str, _body: Mapping[str, object]) -> None:
+    """Write nothing down."""

@@ -68,6 +68,11 @@ class WindowGate:
                 return reason
             brake.pause(min(_LOOK_AGAIN_SECONDS, max(0.05, (opens.start - self._clock()).total_seconds())))
 
+    @property
+    def is_overridden(self) -> bool:
+        """Whether the glass was broken, so that windows and blackouts do not count."""
+        return bool(self._options.break_glass)
+
     def next_opening(self, hosts: Sequence[Host]) -> datetime | None:
         """Return when the first of the hosts may be started; None if none ever may."""
         now = self._clock()

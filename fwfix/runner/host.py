@@ -233,10 +233,9 @@ class HostRun:
         while True:
             probing.wait(until=time.monotonic())
             observation = self._look(executor)
-            verdict = judge_evidence(
-                self._evidence(observation, probing.readings() + elsewhere),
-                accept_unproven=self._options.accept_unproven,
-            )
+            evidence = self._evidence(observation, probing.readings() + elsewhere)
+            self._context.counters[self._plan.host.name] = evidence.judgement.counters
+            verdict = judge_evidence(evidence, accept_unproven=self._options.accept_unproven)
             if verdict.settled or time.monotonic() >= latest:
                 return verdict
             until = min(latest, time.monotonic() + BASELINE_SECONDS)

@@ -99,7 +99,8 @@ def plans_of(run: RunEntry) -> Mapping[str, HostPlan]:
     """Return the plans of a run's hosts by name, as the journal keeps them."""
     if not run.plan_json:
         return {}
-    return {each.host.name: each for each in parse_plan(run.plan_json.encode()).hosts}
+    texts = (run.plan_json, *run.replanned)
+    return {each.host.name: each for text in texts for each in parse_plan(text.encode()).hosts}
 
 
 def _undo(entry: HostEntry, run_id: str, plan: HostPlan | None, others: Mapping[str, Host]) -> Undo:

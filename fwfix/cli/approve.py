@@ -1,0 +1,78 @@
+"""`fwfix approve`: sign a saved plan with an SSH key."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fwfix.cli.options import Json
+
+if TYPE_CHECKING:
+    from fwfix.signing import Signed
+
+Key = Annotated[
+    Path | None,
+    typer.Option(
+        "--key",
+        "--sign",
+        metavar="KEY",
+        help="A private key, or the public half of one in the agent or on a token. "
+        "Default: the agent's only key, else the user's own.",
+        show_default=False,
+    ),
+]
+
+
+def approve(
+    context: typer.Context,
+    plan_file: Annotated[Path, typer.Argument(metavar="PLAN", help="A saved plan.")],
+    key: Key = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Approve a saved plan: sign it with an SSH key; the signature lies beside it."""
+    from fwfix.cli.approving import read_signed
+    from fwfix.cli.reporting import output_of
+    from fwfix.loading.plan_file import check_not_expired
+    from fwfix.signing import PLAN_NAMESPACE, sign
+
+    signed_plan = read_signed(plan_file)
+    plan = signed_plan.plan
+    check_not_expired(plan, datetime.now(UTC))
+    signed = sign(signed_plan.content, key, namespace=PLAN_NAMESPACE)
+    path = write_signature(plan_file, signed)
+    output = output_of(context, as_json=as_json)
+    output.document(
+        {
+            "schema": "fwfix.approval/1",
+            "run_id": plan.run_id,
+            "plan_digest": signed_plan.file.digest,
+            "key": signed.key,
+            "signature": str(path),
+        }
+    )
+    changing = sum(len(wave) for wave in plan.waves)
+    output.say(f"Approved run {plan.run_id}, which changes {changing} host(s): {signed_plan.file.digest}")
+    output.say(f"Signed with {signed.key}: {path}")
+    if signed.key == plan.author_key and not any(rule.author_may_approve for rule in plan.approvals):
+        output.say("This is the key of the plan's author: it does not count as an approval.")
+
+
+def write_signature(plan_file: Path, signed: Signed) -> Path:
+    """Write a signature beside a plan.
+
+    Raises:
+        PlanFileError: it cannot be written.
+    """
+    from fwfix.approvals import signature_path
+    from fwfix.errors import PlanFileError
+
+    path = signature_path(plan_file, signed)
+    try:
+        path.write_bytes(signed.text)
+    except OSError as exc:
+        raise PlanFileError(f"cannot be written: {exc.strerror}", path=path) from exc
+    return path

@@ -1,0 +1,66 @@
+"""The site's blackouts, which no flag overrides, in front of the windows of the hosts."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from fwfix.errors import RefusedError
+from fwfix.loading.calendar import Calendar
+from fwfix.model.host import Host
+from fwfix.model.inventory import Inventory, WindowText
+from fwfix.model.plan import HostPlan, Reason
+from fwfix.runner.context import Brake
+from fwfix.runner.gate import GateOptions, WindowGate
+
+
+class SiteGate:
+    """Says of each host when it would be started whether it may: by its windows, and by the site."""
+
+    def __init__(
+        self,
+        hosts: Sequence[Host],
+        *,
+        windows: Sequence[WindowText],
+        blackouts: Sequence[str],
+        site_blackouts: Sequence[str],
+        options: GateOptions,
+        clock: Callable[[], datetime],
+    ) -> None:
+        """Read windows and blackouts; the site's count among the others, and again where these do not."""
+        self._windows = WindowGate(
+            hosts,
+            windows=windows,
+            blackouts=tuple(dict.fromkeys((*blackouts, *site_blackouts))),
+            options=options,
+            clock=clock,
+        )
+        self._site = Calendar(Inventory(hosts={}, groups={}, policies={}, blackouts=tuple(site_blackouts)))
+        self._clock = clock
+
+    def __call__(self, plan: HostPlan, brake: Brake) -> Reason | None:
+        """Return why a host must not be started."""
+        return self._windows(plan, brake) or self._blackout()
+
+    def next_opening(self, hosts: Sequence[Host]) -> datetime | None:
+        """Return when the first of the hosts may be started; None if none ever may."""
+        return self._windows.next_opening(hosts)
+
+    def refuse_closed(self, budgets: Mapping[str, timedelta], hosts: Sequence[Host]) -> None:
+        """Refuse the whole run where no host may be started now; nobody has been contacted.
+
+        Raises:
+            RefusedError: every host is outside its window, or the site has a blackout that is overridden.
+        """
+        self._windows.refuse_closed(budgets, hosts)
+        reason = self._blackout() if self._windows.is_overridden else None
+        if reason is not None:
+            raise RefusedError(reason.message, next=reason.next, code=reason.code)
+
+    def _blackout(self) -> Reason | None:
+        blackout = self._site.blackout_at(self._clock())
+        if blackout is None:
+            return None
+        return Reason(
+            code="blackout",
+            message=f"the site has a blackout until {blackout.end:%Y-%m-%dT%H:%M:%SZ}",
+            next="wait until then; --break-glass does not override the site's own blackouts",
+        )

@@ -1,0 +1,198 @@
+"""Sign bytes with SSH keys and check such signatures, through ssh-keygen, so with agents and tokens too."""
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from fwfix.errors import UsageError
+
+# Namespaces keep a signature for one purpose from being used for another.
+PLAN_NAMESPACE = "fwfix-plan"
+EVIDENCE_NAMESPACE = "fwfix-evidence"
+
+_PROGRAM = "ssh-keygen"
+_FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
+_DEFAULT_KEYS = ("id_ed25519", "id_ed25519_sk", "id_ecdsa", "id_ecdsa_sk", "id_rsa")
+_WILDCARDS = frozenset("*?!")
+_SECONDS = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signed:
+    """One signature.
+
+    Attributes:
+        key: the fingerprint of the key, `SHA256:...`.
+        text: the armoured signature.
+    """
+
+    key: str
+    text: bytes
+
+
+class SignatureProblemError(Exception):
+    """A signature does not hold; the text says why."""
+
+
+def sign(content: bytes, key: Path | None, *, namespace: str) -> Signed:
+    """Sign bytes.
+
+    Args:
+        content: what is signed.
+        key: a private key, or a public one whose private half an agent or a token holds; None for the
+            agent's only key, else the user's default key.
+        namespace: what the signature is for.
+
+    Raises:
+        UsageError: there is no such key, or it did not sign.
+    """
+    with _key_file(key) as path:
+        fingerprint = fingerprint_of(path)
+        terminal = sys.stderr.isatty()  # somebody may have to touch a token
+        done = _run(
+            ["-Y", "sign", "-f", str(path), "-n", namespace],
+            content,
+            stderr=None if terminal else subprocess.PIPE,
+            timeout=None if terminal else _SECONDS,
+        )
+    if done.returncode or not done.stdout:
+        raise UsageError(
+            f"{key or path} did not sign: {_said(done) or 'ssh-keygen says no more'}",
+            next="Is the key readable, or its agent running (ssh-add -l)?",
+        )
+    return Signed(key=fingerprint, text=done.stdout)
+
+
+def fingerprint_of(key: Path) -> str:
+    """Return the fingerprint of a key file, private or public.
+
+    Raises:
+        UsageError: it is none.
+    """
+    done = _run(["-l", "-E", "sha256", "-f", str(key)], b"")
+    found = _FINGERPRINT.search(done.stdout.decode(errors="replace"))
+    if done.returncode or found is None:
+        raise UsageError(f"{key} is not an SSH key: {_said(done)}", next="Name a key with --key KEY.")
+    return found.group()
+
+
+def file_part(fingerprint: str) -> str:
+    """Return a fingerprint as it can stand in a file's name (scp reads a colon as the end of a host)."""
+    return fingerprint.replace(":", "-").replace("/", "_").replace("+", "-")
+
+
+def signing_key(signature: bytes, content: bytes, *, namespace: str) -> str:
+    """Return the fingerprint of the key that signed exactly these bytes, whoever it belongs to.
+
+    Raises:
+        SignatureProblemError: it signed something else, or is no signature.
+    """
+    with _as_file(signature) as path:
+        done = _run(["-Y", "check-novalidate", "-n", namespace, "-s", str(path)], content)
+    found = _FINGERPRINT.search(done.stdout.decode(errors="replace"))
+    if done.returncode or found is None:
+        raise SignatureProblemError(_said(done) or "not a signature")
+    return found.group()
+
+
+def principals_of(signature: bytes, content: bytes, signers: Path, *, namespace: str) -> tuple[str, ...]:
+    """Return under which names an allowed_signers file lists the key that signed these bytes.
+
+    Raises:
+        SignatureProblemError: it lists the key under no name, or the signature does not hold.
+        UsageError: the file cannot be read.
+    """
+    if not os.access(signers, os.R_OK):
+        raise UsageError(f"{signers} cannot be read", next="It must list who may approve (man ssh-keygen).")
+    with _as_file(signature) as path:
+        found = _run(["-Y", "find-principals", "-s", str(path), "-f", str(signers)], content)
+        names = _names(found.stdout.decode(errors="replace")) if found.returncode == 0 else ()
+        if not names:
+            raise SignatureProblemError(f"this key is not listed in {signers}")
+        for name in names:
+            checked = _run(
+                ["-Y", "verify", "-f", str(signers), "-I", name, "-n", namespace, "-s", str(path)], content
+            )
+            if checked.returncode:
+                raise SignatureProblemError(_said(checked) or f"{signers} does not let this key sign")
+    return names
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """Read principals; a pattern names nobody in particular."""
+    found = (name.strip() for line in text.splitlines() for name in line.split(","))
+    return tuple(dict.fromkeys(name for name in found if name and not _WILDCARDS & set(name)))
+
+
+@contextmanager
+def _key_file(key: Path | None) -> Iterator[Path]:
+    if key is not None:
+        yield key.expanduser()
+        return
+    agent = _agent_keys()
+    if len(agent) > 1:
+        raise UsageError("the agent holds several keys", next="Name the public half of one with --key KEY.")
+    if agent:
+        with _as_file(agent[0].encode() + b"\n", name="agent.pub") as path:
+            yield path
+        return
+    folder = Path("~/.ssh").expanduser()
+    default = next((folder / name for name in _DEFAULT_KEYS if (folder / name).is_file()), None)
+    if default is None:
+        raise UsageError("there is no SSH key to sign with", next="Name one with --key KEY.")
+    yield default
+
+
+def _agent_keys() -> list[str]:
+    if "SSH_AUTH_SOCK" not in os.environ:
+        return []
+    try:
+        done = subprocess.run(
+            ["ssh-add", "-L"], capture_output=True, text=True, check=False, timeout=_SECONDS
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return [line for line in done.stdout.splitlines() if line] if done.returncode == 0 else []
+
+
+@contextmanager
+def _as_file(content: bytes, *, name: str = "signature") -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="fwfix-") as folder:
+        path = Path(folder) / name
+        path.write_bytes(content)
+        yield path
+
+
+def _run(
+    arguments: Sequence[str],
+    content: bytes,
+    *,
+    stderr: int | None = subprocess.PIPE,
+    timeout: float | None = _SECONDS,
+) -> "subprocess.CompletedProcess[bytes]":
+    try:
+        return subprocess.run(
+            [_PROGRAM, *arguments],
+            input=content,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            env={**os.environ, "LC_ALL": "C"},
+            timeout=timeout,
+            check=False,
+        )
+    except FileNotFoundError:
+        raise UsageError("ssh-keygen is missing", next="Install the OpenSSH client.") from None
+    except subprocess.TimeoutExpired:
+        raise UsageError("ssh-keygen did not end", next="Does the key wait for a passphrase?") from None
+
+
+def _said(done: "subprocess.CompletedProcess[bytes]") -> str:
+    text = ((done.stderr or b"") + b"\n" + (done.stdout or b"")).decode(errors="replace")
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[0] if lines else ""
