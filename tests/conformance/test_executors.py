@@ -13,9 +13,17 @@ from fwfix.errors import ConnectError, FwfixError, LostError
 from fwfix.executors.base import Connector, Executor
 from fwfix.executors.scripted import ScriptedConnector, answered
 from fwfix.lab.linux import HostSpec, Lab
-from fwfix.model.host import Become, Host, Platform, SshSettings
+from fwfix.model.host import Become, Host, Platform, SshSettings, WinrmSettings
 from fwfix.model.script import Invocation, Result, Script
 from fwfix.secrets import Secret, SecretKind, SecretRef
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One script, in the language of every executor's hosts."""
+
+    sh: Invocation
+    powershell: Invocation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +33,11 @@ class Subject:
     connector: Connector
     host: Host
     absent: Host
+    close: Callable[[], None] = lambda: None
+
+    def job(self, job: Job) -> Invocation:
+        """Return a script that the host understands."""
+        return job.sh if self.host.platform is Platform.LINUX else job.powershell
 
     def open(self) -> Executor:
         return self.connector.open(self.host, deadline=time.monotonic() + 20)
@@ -34,10 +47,17 @@ def named(name: str, text: str, *arguments: str) -> Invocation:
     return Invocation(script=Script(name=name, text=text, changes=True), arguments=arguments)
 
 
-ECHO = named("echo", "printf '%s\\n' \"$@\"; echo oops >&2; exit 3", "a", "", "b,c")
-HANG = named("hang", "sleep 30")
-QUIET = named("quiet", ":")
-UNICODE = named("unicode", "printf 'é€😀 no newline'")
+ECHO = Job(
+    sh=named("echo", "printf '%s\\n' \"$@\"; echo oops >&2; exit 3", "a", "", "b,c"),
+    powershell=named(
+        "echo", "$FwfixArguments; ''; [Console]::Error.WriteLine('oops'); exit 3", "a", "", "b,c"
+    ),
+)
+HANG = Job(sh=named("hang", "sleep 30"), powershell=named("hang", "Start-Sleep -Seconds 30"))
+QUIET = Job(sh=named("quiet", ":"), powershell=named("quiet", "$null = 1"))
+UNICODE = Job(
+    sh=named("unicode", "printf 'é€😀 no newline'"), powershell=named("unicode", "'é€😀 no newline'")
+)
 
 
 def hang(_host: Host, _invocation: Invocation) -> Result:
@@ -86,7 +106,37 @@ def over_ssh(lab: Callable[[], Lab], directory: Path) -> Subject:
     return Subject(connector=connector, host=host("there", 22), absent=host("absent", 9))
 
 
-@pytest.fixture(params=[scripted, pytest.param(over_ssh, marks=pytest.mark.lab)])
+def over_winrm(_lab: Callable[[], Lab], _directory: Path) -> Subject:
+    from fwfix.executors.winrm import WinrmConnector
+    from fwfix.lab.windows.cmd import PowerShellProgram, standard_programs
+    from fwfix.lab.windows.cmd.small_engine import SmallEngine
+    from fwfix.lab.windows.powershell.hosts import Host as EngineHost
+    from fwfix.lab.windows.wsman import Account, Listener, WsmanServer
+
+    powershell = PowerShellProgram(SmallEngine(host=EngineHost()))
+    server = WsmanServer(
+        accounts=[Account(name="ops", password="pw")],
+        programs=standard_programs().having({"powershell.exe": powershell}),
+    )
+    address, port = server.serve([Listener()])[0]
+    ref = SecretRef(kind=SecretKind.ENV, argument="PASSWORD")
+
+    def resolve(_ref: SecretRef, _host: Host, *, user: str, purpose: str) -> Secret:
+        return Secret("pw")
+
+    def host(name: str, port: int) -> Host:
+        settings = WinrmSettings(user="ops", password=ref, scheme="http", port=port)
+        return Host(name=name, address=address, platform=Platform.WINDOWS, winrm=settings)
+
+    return Subject(
+        connector=WinrmConnector(resolve=resolve),
+        host=host("there", port),
+        absent=host("absent", 9),
+        close=server.close,
+    )
+
+
+@pytest.fixture(params=[scripted, pytest.param(over_ssh, marks=pytest.mark.lab), over_winrm])
 def subject(
     request: pytest.FixtureRequest, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Subject]:
@@ -101,6 +151,7 @@ def subject(
     made: Subject = request.param(lab, tmp_path)
     yield made
     made.connector.close()
+    made.close()
     for each in labs:
         each.close()
 
@@ -111,7 +162,7 @@ def later(seconds: float = 20) -> float:
 
 def test_an_answer_has_exit_code_and_both_outputs(subject: Subject) -> None:
     executor = subject.open()
-    result = executor.run(ECHO, deadline=later())
+    result = executor.run(subject.job(ECHO), deadline=later())
     executor.close()
     assert (result.exit_code, result.stdout, result.stderr) == (3, "a\n\nb,c\n", "oops\n")
     assert result.took_ms >= 0
@@ -119,14 +170,14 @@ def test_an_answer_has_exit_code_and_both_outputs(subject: Subject) -> None:
 
 def test_an_empty_answer_is_an_answer(subject: Subject) -> None:
     executor = subject.open()
-    result = executor.run(QUIET, deadline=later())
+    result = executor.run(subject.job(QUIET), deadline=later())
     executor.close()
     assert (result.exit_code, result.stdout) == (0, "")
 
 
 def test_output_is_exact(subject: Subject) -> None:
     executor = subject.open()
-    assert executor.run(UNICODE, deadline=later()).stdout == "é€😀 no newline"
+    assert executor.run(subject.job(UNICODE), deadline=later()).stdout == "é€😀 no newline"
     executor.close()
 
 
@@ -134,9 +185,9 @@ def test_one_connection_runs_many_scripts_and_two_connections_are_two(subject: S
     first, second = subject.open(), subject.open()
     assert first is not second
     for executor in (first, second, first):
-        assert executor.run(QUIET, deadline=later()).exit_code == 0
+        assert executor.run(subject.job(QUIET), deadline=later()).exit_code == 0
     first.close()
-    assert second.run(QUIET, deadline=later()).exit_code == 0
+    assert second.run(subject.job(QUIET), deadline=later()).exit_code == 0
     second.close()
 
 
@@ -144,7 +195,7 @@ def test_no_answer_is_lost_and_never_a_result(subject: Subject) -> None:
     executor = subject.open()
     started = time.monotonic()
     with pytest.raises(LostError) as caught:
-        executor.run(HANG, deadline=later(1))
+        executor.run(subject.job(HANG), deadline=later(1))
     assert time.monotonic() - started < 3
     assert caught.value.next
     executor.close()
@@ -163,19 +214,24 @@ def test_closing_twice_does_nothing_and_a_closed_connection_runs_nothing(subject
     executor.close()
     executor.close()
     with pytest.raises(FwfixError):
-        executor.run(QUIET, deadline=later(2))
+        executor.run(subject.job(QUIET), deadline=later(2))
     subject.connector.close()
     subject.connector.close()
+
+
+def our_threads() -> set[threading.Thread]:
+    """Return every thread but those of the Windows twin, which is the far end."""
+    return {each for each in threading.enumerate() if not each.name.startswith(("wsman-", "command-"))}
 
 
 def test_nothing_is_left_after_closing(subject: Subject) -> None:
-    before = set(threading.enumerate())
+    before = our_threads()
     executors = [subject.open() for _ in range(3)]
     for executor in executors:
-        executor.run(QUIET, deadline=later())
+        executor.run(subject.job(QUIET), deadline=later())
         executor.close()
     subject.connector.close()
-    assert set(threading.enumerate()) <= before
+    assert our_threads() <= before
 
 
 def test_an_argument_is_never_read_by_a_shell() -> None:
