@@ -236,7 +236,7 @@ def test_apply_then_rollback_is_identity_whatever_the_site_has(make_site: "MakeS
     site = make_site(HostSpec(name="gw", firewall="iptables-legacy" if kind == "legacy" else "iptables-nft"))
 
     @settings(
-        max_examples=5,
+        max_examples=3,
         deadline=None,
         database=None,
         phases=(Phase.generate,),
