@@ -11,6 +11,11 @@ from fwfix.lab.linux import HostSpec, Lab, requirements
 MakeLab = Callable[[Sequence[HostSpec]], Lab]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let golden files be rewritten on purpose."""
+    parser.addoption("--update", action="store_true", help="rewrite the golden files")
+
+
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Keep the developer's own settings, agent and keys out of every test; return the empty home."""
