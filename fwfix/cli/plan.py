@@ -104,7 +104,7 @@ def plan(
         return
     from fwfix.cli.approving import Asked
     from fwfix.cli.making import Wishes, make
-    from fwfix.cli.reporting import begin, leave, output_of
+    from fwfix.cli.reporting import begin, leave, mention_unfinished, output_of
     from fwfix.cli.session import duration, load, make_renderer, protections_of, running
     from fwfix.output.observe import make_observer
     from fwfix.runner.log import NoLog
@@ -128,6 +128,7 @@ def plan(
         offline=offline,
     )
     timeout = duration(connect_timeout, "--connect-timeout")
+    mention_unfinished(context)
     loaded = load(inventory, limit)
     protections = protections_of(loaded)
     if output is not None:

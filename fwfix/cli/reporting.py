@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NoReturn
@@ -52,6 +52,19 @@ def begin(command: str, *, run_id: str | None = None, ticket: str = "", plan_dig
         ticket=ticket,
         plan_digest=plan_digest,
     )
+
+
+def mention_unfinished(context: typer.Context) -> None:
+    """Say what nobody finished, for commands that do not need the journal; never makes one."""
+    from fwfix.errors import JournalError
+    from fwfix.journal.database import FILE_NAME
+    from fwfix.state_dir import state_dir
+
+    # What only looks at hosts goes on without a journal that can be read.
+    with suppress(JournalError, OSError):
+        if (state_dir(program(context).state_dir) / FILE_NAME).exists():
+            with journal_of(context):
+                pass
 
 
 @contextmanager

@@ -25,6 +25,7 @@ def status(
     as_json: Json = False,
 ) -> None:
     """Show what fwfix has on each host: run, when, by whom, state, pending timers."""
+    from fwfix.cli.reporting import mention_unfinished
     from fwfix.cli.session import duration, load, make_renderer, running
     from fwfix.output.observe import make_observer
     from fwfix.report import status_document
@@ -32,6 +33,7 @@ def status(
     from fwfix.runner.log import NoLog
     from fwfix.runner.status import status_of
 
+    mention_unfinished(context)
     loaded = load(inventory, limit)
     with (
         make_observer(program(context), "status") as observer,

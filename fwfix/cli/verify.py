@@ -24,7 +24,7 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Check rules, what stands in front of them, and the ports themselves. Changes nothing."""
-    from fwfix.cli.reporting import begin, leave
+    from fwfix.cli.reporting import begin, leave, mention_unfinished
     from fwfix.cli.session import duration, load, make_renderer, protections_of, running, services_of
     from fwfix.output.observe import make_observer
     from fwfix.runner.fleet import each_host, observe_hosts
@@ -32,6 +32,7 @@ def verify(
     from fwfix.runner.verify import verify_host
 
     timeout = duration(connect_timeout, "--connect-timeout")
+    mention_unfinished(context)
     loaded = load(inventory, limit)
     protections = protections_of(loaded)
     begun = begin("verify")

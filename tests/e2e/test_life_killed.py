@@ -96,9 +96,13 @@ def test_recover_reverts_at_once_what_a_killed_controller_left_armed(site: "Site
 
 
 def test_the_next_command_says_that_a_run_is_unfinished(site: "Site") -> None:
+    assert "unfinished" not in site.fwfix.run("status", code=0).stderr
+    assert not site.fwfix.state_dir.exists()  # what only looks makes no journal
     started = site.fwfix.start("apply")
     started.await_step("verify")
     started.kill()
+    for command in ("status", "verify", "plan"):
+        assert site.fwfix.run(command).stderr.count("is unfinished") == 1, command
     ended = site.fwfix.run("apply", code=3)
     assert "is unfinished" in ended.stderr
     assert ended.reason() in {"locked", "stale-plan"}
