@@ -58,6 +58,12 @@ class LogonRefusedError(Exception):
         self.offered = offered
 
 
+_SPNEGO = (
+    spnego.exceptions.SpnegoError,
+    spnego.exceptions.NativeError,
+    spnego.exceptions.FeatureMissingError,
+)
+
 # `StopIteration` (an answer without ShellId), `AttributeError` (200 without a logon), `KeyError` (no
 # Content-Type), `AssertionError` (wrong RelatesTo): pywinrm takes the shape of answers for granted.
 FOREIGN: tuple[type[Exception], ...] = (
@@ -66,7 +72,7 @@ FOREIGN: tuple[type[Exception], ...] = (
     requests.RequestException,
     urllib3.exceptions.HTTPError,
     http.client.HTTPException,
-    spnego.exceptions.SpnegoError,
+    *_SPNEGO,
     WinRMError,
     WinRMTransportError,
     WinRMOperationTimeoutError,
@@ -190,7 +196,7 @@ def _before(error: Exception, where: str) -> ConnectError:
     if isinstance(error, WinRMTransportError):
         return _from_status(error, where)
     if (
-        isinstance(error, (LogonRefusedError, AuthenticationError, spnego.exceptions.SpnegoError))
+        isinstance(error, (LogonRefusedError, AuthenticationError, *_SPNEGO))
         or type(error).__name__ in _KERBEROS
     ):
         return _from_logon(error, where)
@@ -249,7 +255,7 @@ def _from_logon(error: Exception, where: str) -> ConnectError:
 def _from_tls(error: Exception, where: str) -> ConnectError:
     if isinstance(error, ssl.SSLCertVerificationError):
         return HostKeyError(
-            f"The certificate of {where} is not trusted: {_clean(error.verify_message)}.",
+            f"The certificate of {where} is not trusted: {_clean(getattr(error, 'verify_message', ''))}.",
             next="Set ca_file or fingerprint, and server_name if it bears another name.",
             code="tls-untrusted",
         )
