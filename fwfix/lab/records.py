@@ -4,6 +4,7 @@ Imports nothing but the standard library: the supervisor of a lab runs it too.
 """
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -185,7 +186,13 @@ def remove_netns(name: str) -> None:
     path = NETNS / name
     with contextlib.suppress(OSError):
         syscalls.unmount(str(path))
-    path.unlink(missing_ok=True)
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        # The first `ip netns add` on a machine mounts /run/netns over itself, with a second mount of every
+        # name in it below the first: that one can be neither reached nor removed, and names nothing any more.
+        if error.errno != errno.EBUSY:
+            raise
 
 
 def _open_busy(private: Path) -> int:
