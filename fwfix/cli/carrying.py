@@ -225,6 +225,7 @@ def _fleet(
 
     plan, begun, journal = made.plan, work.begun, work.journal
     hosts = tuple(each.host for each in plan.hosts)
+    probed = (address for each in plan.hosts for address in each.probe_addresses)
 
     def write(kind: str, body: Mapping[str, object]) -> None:
         journal.append(begun.run_id, None, kind, body)
@@ -252,7 +253,7 @@ def _fleet(
             run_id=begun.run_id,
             accepted=plan.accepted,
             created_at=plan.created_at,
-            vantages=vantage_addresses(hosts, plan.vantages),
+            vantages=vantage_addresses(hosts, plan.vantages, observed=probed),
         ),
         gate=gate,
         diary=write,

@@ -60,7 +60,7 @@ def make(
     from fwfix.model.plan import Acceptance
     from fwfix.planning import PlanInputs, make_plan
     from fwfix.runner.fleet import observe_hosts
-    from fwfix.runner.prepare import assumed, observed, vantage_addresses
+    from fwfix.runner.prepare import assumed, observed, observed_addresses, vantage_addresses
 
     everywhere, some = read_accept(loaded, wishes.accept)
     _check(wishes, hosts=len(loaded.hosts))
@@ -87,7 +87,7 @@ def make(
             waves=wishes.waves,
             confirm_within=wishes.confirm_within,
             accepted=Acceptance(everywhere=everywhere, hosts=some),
-            vantages=vantage_addresses(loaded.hosts, loaded.vantage_hosts),
+            vantages=vantage_addresses(loaded.hosts, loaded.vantage_hosts, observed=observed_addresses(seen)),
             vantage_hosts=loaded.vantage_hosts,
             jump_hosts=tuple(jump_hosts(loaded.inventory, (*loaded.hosts, *loaded.vantage_hosts))),
             windows=tuple(loaded.inventory.windows.values()),

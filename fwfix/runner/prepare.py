@@ -1,7 +1,8 @@
 """From an inventory to a plan: look at every host, and let planning decide."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ipaddress import ip_address
+from itertools import chain
 
 from fwfix.model.host import Host
 from fwfix.model.policy import Address, Family
@@ -20,6 +21,13 @@ def observed(seen: Mapping[str, Seen]) -> Mapping[str, Observed]:
     }
 
 
+def observed_addresses(seen: Mapping[str, Seen]) -> Iterator[Address]:
+    """Return the addresses of every host that could be looked at."""
+    for each in seen.values():
+        if each.observation is not None:
+            yield from each.observation.addresses
+
+
 def assumed(hosts: Sequence[Host], context: RunContext) -> Mapping[str, Seen]:
     """Return ordinary hosts instead of a look at real ones: `plan --offline`."""
     return {
@@ -30,21 +38,29 @@ def assumed(hosts: Sequence[Host], context: RunContext) -> Mapping[str, Seen]:
     }
 
 
-def vantage_addresses(hosts: Sequence[Host], vantages: Sequence[Host]) -> Mapping[str, tuple[Address, ...]]:
-    """Return where probes will come from, by name; names that stand for no address are left out."""
+def vantage_addresses(
+    hosts: Sequence[Host], vantages: Sequence[Host], *, observed: Iterable[Address] = ()
+) -> Mapping[str, tuple[Address, ...]]:
+    """Return where probes will come from, by name; names that stand for no address are left out.
+
+    Args:
+        hosts: what is probed.
+        vantages: the hosts that may be asked to probe.
+        observed: addresses of hosts that only a look at them showed, the other family's above all.
+    """
     found = {host.name: _literal(host) for host in vantages}
-    found[CONTROLLER] = _own_addresses(hosts)
+    told = (address for host in hosts for address in (*_literal(host), *host.probe_addresses))
+    found[CONTROLLER] = _own_addresses(chain(told, observed))
     return {name: addresses for name, addresses in found.items() if addresses}
 
 
-def _own_addresses(hosts: Sequence[Host]) -> tuple[Address, ...]:
-    """Return this machine's address in each family, by the way to the first host of that family."""
+def _own_addresses(destinations: Iterable[Address]) -> tuple[Address, ...]:
+    """Return this machine's address in each family, by the way to the first destination of that family."""
     found: dict[Family, Address] = {}
-    for host in hosts:
-        for destination in (*_literal(host), *host.probe_addresses):
-            family = Family.of(destination)
-            if family not in found and (source := source_address(destination)) is not None:
-                found[family] = source
+    for destination in destinations:
+        family = Family.of(destination)
+        if family not in found and (source := source_address(destination)) is not None:
+            found[family] = source
         if len(found) == len(Family):
             break
     return tuple(found.values())

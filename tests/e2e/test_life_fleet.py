@@ -1,7 +1,7 @@
 """Many hosts, some of them sick."""
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -104,6 +104,21 @@ def test_somebody_who_prints_right_now_keeps_a_host_out_of_the_run(site: "Site")
         assert ended.reason() == "hazard:session-would-be-cut"
         assert site.lab.outside.address in ended.host()["reason"]["message"]
     assert site.states() == {}
+
+
+def test_a_controller_that_is_allowed_in_one_family_proves_the_block_in_the_other(site: "Site") -> None:
+    def change(content: dict[str, Any]) -> None:
+        lab = site.lab.network
+        content["policies"]["block-raw-printing"]["allow_from"] = [str(lab.address), lab.strangers[1]]
+
+    site.fwfix.rewrite(change)
+    ended = site.fwfix.apply()
+    assert ended.outcome() == "applied"
+    assert "controller-is-allowed" in {hazard["code"] for hazard in ended.host()["hazards"]}
+    proofs = {probe["family"]: probe.get("proof", "") for probe in ended.host()["probes"]}
+    assert "counter" in proofs["ipv6"]
+    assert site.ports()["outside4"] == site.ports()["controller6"] == "filtered"
+    assert site.ports()["controller4"] == "open"
 
 
 def test_a_port_that_nobody_can_probe_is_not_applied_without_saying_so(make_site: "MakeSite") -> None:
