@@ -7,7 +7,7 @@ import json
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from ipaddress import ip_address, ip_interface
 from typing import NamedTuple
@@ -101,7 +101,7 @@ class Range:
     def passing(self, packets: dict[tuple[int, int], Packet]) -> set[tuple[int, int]]:
         """Send the packets and return which of them got through the filter."""
         self.twin.load(WATCH)
-        self.client.call(lambda: [send(each) for each in packets.values()])
+        self.client.call(lambda: send_all(packets.values()))
         end = time.monotonic() + 10
         while not set(packets) <= self._set("arrived"):
             assert time.monotonic() < end, "packets were lost on the way"
@@ -135,6 +135,11 @@ def send(packet: Packet) -> None:
         assert code in (errno.EINPROGRESS, errno.ECONNREFUSED)
 
 
+def send_all(packets: Iterable[Packet]) -> None:
+    for packet in packets:
+        send(packet)
+
+
 @pytest.fixture(scope="module")
 def field(lab_possible: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Range]:
     with Lab(tmp_path_factory.mktemp("lab"), keep=False) as lab:
@@ -145,23 +150,25 @@ def field(lab_possible: None, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 def rules(words: int) -> st.SearchStrategy[tuple[Rule, ...]]:
     """Return rules whose addresses are indexes into a list of so many words, as text."""
-    ports = st.sampled_from([(), ("9100",), ("9100-9101",), ("515", "9101"), ("0-65535",), ("RPC",)])
-    remote = st.sampled_from([(), (), ("20000-39999",), ("1", "40000-60000")])
-    addresses = st.lists(st.integers(0, words - 1).map(str), max_size=3, unique=True).map(tuple)
+    ports = st.sampled_from(
+        [(), ("9100",), ("9100",), ("9100-9101",), ("515", "9101"), ("0-65535",), ("RPC",)]
+    )
+    remote = st.sampled_from([(), (), (), (), ("20000-39999",), ("1", "40000-60000")])
+    addresses = st.just(()) | st.lists(st.integers(0, words - 1).map(str), max_size=4, unique=True).map(tuple)
     made = st.builds(
         Draft,
         number=st.integers(0, 1_000_000),
         enabled=st.sampled_from([True, True, True, False]),
-        inbound=st.sampled_from([True, True, True, False]),
+        inbound=st.sampled_from([True, True, True, True, False]),
         action=st.sampled_from(["Allow", "Block"]),
-        profiles=st.sampled_from([(), (), ("Private",), ("Domain", "Public")]),
+        profiles=st.sampled_from([(), (), (), ("Private",), ("Domain", "Public")]),
         protocol=st.sampled_from([None, 6, 17]),
         ports=ports,
         remote_ports=remote,
         addresses=addresses,
-        program=st.sampled_from(["", "", "", PROGRAM, "System", r"C:\other.exe"]),
+        program=st.sampled_from(["", "", "", "", "", PROGRAM, r"C:\other.exe"]),
     ).map(Draft.rule)
-    return st.lists(made, max_size=6, unique_by=lambda rule: rule.name).map(tuple)
+    return st.lists(made, min_size=1, max_size=6, unique_by=lambda rule: rule.name).map(tuple)
 
 
 class Draft(NamedTuple):
@@ -198,11 +205,11 @@ class Draft(NamedTuple):
 KNOBS = st.builds(
     Knobs,
     gpo_merge_off=st.sampled_from([False, False, False, True]),
-    user_ports_off=st.booleans(),
-    profiles_off=st.sampled_from([(), (), (), ("Private",), ("Public",)]),
-    shielded=st.sampled_from([False, False, False, True]),
+    user_ports_off=st.sampled_from([False, False, True]),
+    profiles_off=st.sampled_from([(), (), (), (), (), ("Private",), ("Public",)]),
+    shielded=st.sampled_from([False] * 7 + [True]),
     default_inbound=st.sampled_from(["Block", "Allow"]),
-    excluded_interfaces=st.sampled_from([(), (), (), ("Ethernet",)]),
+    excluded_interfaces=st.sampled_from([(), (), (), (), (), (), ("Ethernet",)]),
 )
 
 
@@ -213,12 +220,14 @@ def profiles_of(knobs: Knobs) -> tuple[Profile, ...]:
 
 
 @settings(
-    max_examples=40,
+    max_examples=60,
     deadline=None,
     report_multiple_bugs=False,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-@given(knobs=KNOBS, drawn=st.tuples(rules(20), rules(20)), running=st.sampled_from(["yes", "yes", "no"]))
+@given(
+    knobs=KNOBS, drawn=st.tuples(rules(20), rules(20)), running=st.sampled_from(["yes", "yes", "yes", "no"])
+)
 def test_the_kernel_passes_exactly_what_the_evaluator_passes(
     field: Range, knobs: Knobs, drawn: tuple[tuple[Rule, ...], tuple[Rule, ...]], running: str
 ) -> None:
