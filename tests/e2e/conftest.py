@@ -153,6 +153,8 @@ class Controller:
         """The command line; hosts come from the inventory, and stdout is JSON."""
         given = [command, *arguments]
         saved = any(argument.endswith(".json") for argument in arguments) and "-o" not in arguments
+        # A saved plan, and the journal of a run that goes on, say all that is needed.
+        saved = saved or "--continue" in arguments
         if "-i" not in arguments and command != "runs" and not saved:
             given += ["-i", str(self.inventory)]
         if command in ("apply", "rollback"):

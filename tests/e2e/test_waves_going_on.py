@@ -1,0 +1,159 @@
+"""Waves with real hosts: what is seen between them, where they stop, and how a run goes on."""
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from fwfix.lab.linux import HostSpec
+
+if TYPE_CHECKING:
+    from conftest import Ended, MakeSite, Site
+
+pytestmark = pytest.mark.lab
+
+# A host on which no timer can be rehearsed, and how it is mended.
+SICK = "cd /usr/sbin && mv iptables-restore kept-restore && ln -s /bin/false iptables-restore"
+WELL = "cd /usr/sbin && mv kept-restore iptables-restore"
+UNREACHABLE = "iptables -I INPUT -p tcp --dport 22 -j DROP"
+REACHABLE = "iptables -D INPUT -p tcp --dport 22 -j DROP"
+
+
+def specs(count: int) -> list[HostSpec]:
+    return [HostSpec(name=f"gw-{number}") for number in range(1, count + 1)]
+
+
+def outcomes(ended: "Ended") -> list[str]:
+    return [each["outcome"] for each in ended.document["hosts"]]
+
+
+def events(site: "Site", run_id: str, kind: str) -> list[dict[str, Any]]:
+    shown = site.fwfix.run("runs", "show", run_id).document
+    return [each["body"] for each in shown["events"] if each["kind"] == kind]
+
+
+def go_on(site: "Site", run_id: str, *arguments: str, code: int | None = 0) -> "Ended":
+    """Go on without an inventory: the journal has all that is needed."""
+    return site.fwfix.apply("--continue", run_id, *arguments, code=code)
+
+
+def test_a_run_that_was_asked_to_stop_goes_on_under_its_own_id(make_site: "MakeSite") -> None:
+    site = make_site(*specs(3))
+    stopped = site.fwfix.apply("--waves", "1,2,100%", "--stop-after", "1", code=3)
+    assert outcomes(stopped) == ["applied", "skipped", "skipped"]
+    assert stopped.host("gw-2")["reason"]["next"].endswith(f"--continue {stopped.run_id}")
+    again = go_on(site, stopped.run_id, "--stop-after", "1", code=3)
+    assert outcomes(again) == ["applied", "applied", "skipped"]
+    ended = go_on(site, stopped.run_id)
+    assert outcomes(ended) == ["applied"] * 3
+    assert {each.run_id for each in (stopped, again, ended)} == {stopped.run_id}
+    for host in site.lab.hosts:
+        assert site.states(host) == {stopped.run_id: "confirmed"}
+    assert outcomes(go_on(site, stopped.run_id)) == ["applied"] * 3  # nothing is left
+    assert site.fwfix.run("runs", "check", code=0).document["ok"]
+    undone = site.fwfix.rollback(stopped.run_id)
+    assert undone.document["summary"]["rolled_back"] == 3
+
+
+def test_a_host_that_was_out_of_reach_is_planned_when_the_run_goes_on(make_site: "MakeSite") -> None:
+    site = make_site(*specs(3))
+    away = site.lab["gw-2"]
+    site.sh(UNREACHABLE, away)
+    first = site.fwfix.apply("--connect-timeout", "2s", "--max-unreachable", "1", code=3)
+    assert outcomes(first) == ["applied", "failed", "applied"]
+    site.sh(REACHABLE, away)
+    before = site.rules(away)
+    ended = go_on(site, first.run_id)
+    assert outcomes(ended) == ["applied"] * 3
+    assert site.states(away) == {first.run_id: "confirmed"}
+    assert site.is_blocked(away)
+    # What was planned late is known to the journal like all the rest.
+    undone = site.fwfix.rollback(first.run_id, "-l", "gw-2")
+    assert undone.outcome() == "rolled_back"
+    assert undone.host()["probes"]
+    assert site.rules(away) == before
+
+
+def test_a_host_that_a_saved_plan_could_not_see_is_not_planned_later(
+    make_site: "MakeSite", tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    site = make_site(*specs(2))
+    plan = str(tmp_path_factory.mktemp("plan") / "plan.json")
+    site.sh(UNREACHABLE, site.lab["gw-2"])
+    site.fwfix.run("plan", "-o", plan, "--connect-timeout", "2s", "--max-unreachable", "1", code=3)
+    site.sh(REACHABLE, site.lab["gw-2"])
+    first = site.fwfix.apply(plan, code=3)
+    assert outcomes(first) == ["applied", "failed"]
+    assert outcomes(go_on(site, first.run_id, code=3)) == ["applied", "failed"]
+    assert site.states(site.lab["gw-2"]) == {}
+
+
+def test_who_was_turned_away_is_shown_between_waves_and_before_going_on(make_site: "MakeSite") -> None:
+    site = make_site(*specs(2))
+    stopped = site.fwfix.apply("--stop-after", "1", code=3)
+    first = site.host
+    for _ in range(2):
+        assert site.lab.outside.connect(first.address, 9100, timeout=0.4) == "filtered"
+    ended = go_on(site, stopped.run_id)
+    (line,) = [line for line in ended.stderr.splitlines() if "turned away since" in line]
+    assert "gw-1" in line
+    assert "9100/tcp IPv4" in line
+    (seen,) = events(site, stopped.run_id, "counters")
+    assert seen["turned_away"]["gw-1"]["9100/tcp IPv4"] >= 2
+
+
+def test_our_own_probes_are_nobody_who_was_turned_away(make_site: "MakeSite") -> None:
+    site = make_site(*specs(3))
+    ended = site.fwfix.apply("--waves", "1,2,100%")
+    assert [each["turned_away"] for each in events(site, ended.run_id, "counters")] == [{}, {}]
+    waves = events(site, ended.run_id, "wave")
+    assert [(each["number"], each["state"]) for each in waves] == [
+        (number, state) for number in (1, 2, 3) for state in ("started", "ended")
+    ]
+    assert waves[1]["summary"] == {"applied": 1}
+
+
+def test_a_run_that_is_stopped_undoes_what_it_had_applied_where_that_is_asked_for(
+    make_site: "MakeSite",
+) -> None:
+    site = make_site(*specs(4))
+    before = [site.rules(host) for host in site.lab.hosts]
+    site.sh(SICK, site.lab["gw-3"])
+    ended = site.fwfix.apply("--waves", "2,3,100%", "--rollback-on-stop", code=3)
+    assert outcomes(ended) == ["reverted", "reverted", "failed", "skipped"]
+    assert ended.reason("gw-1") == "wave-stopped"
+    site.sh(WELL, site.lab["gw-3"])
+    assert [site.rules(host) for host in site.lab.hosts] == before
+    for name in ("gw-1", "gw-2"):
+        assert site.states(site.lab[name]) == {ended.run_id: "reverted"}
+        assert site.is_open(site.lab[name])
+    (stop,) = events(site, ended.run_id, "stopped")
+    assert "--max-fail" in stop["message"]
+    nothing_left = site.fwfix.rollback(code=2)
+    assert "no run" in nothing_left.stderr
+
+
+def test_hosts_that_stand_in_for_each_other_are_never_changed_in_one_wave(make_site: "MakeSite") -> None:
+    site = make_site(*specs(3))
+
+    def pair(content: dict[str, Any]) -> None:
+        for name in ("gw-1", "gw-2"):
+            content["hosts"][name]["labels"] = {"spread": "print-cluster"}
+
+    site.fwfix.rewrite(pair)
+    ended = site.fwfix.apply("--waves", "100%")
+    assert outcomes(ended) == ["applied"] * 3
+    waves = events(site, ended.run_id, "wave")
+    assert [each["hosts"] for each in waves if each["state"] == "started"] == [2, 1]
+
+
+def test_an_unfinished_run_is_recovered_before_it_goes_on(make_site: "MakeSite") -> None:
+    site = make_site(*specs(2))
+    started = site.fwfix.start("apply", "--waves", "1,100%")
+    started.await_step("verify")
+    started.kill()
+    (run,) = site.fwfix.run("runs", "list").document["runs"]
+    refused = go_on(site, run["run_id"], code=2)
+    assert "runs recover" in refused.stderr
+    site.fwfix.run("runs", "recover", code=None)
+    ended = go_on(site, run["run_id"], code=3)
+    assert outcomes(ended) == ["reverted", "applied"]
