@@ -23,6 +23,7 @@ from fwfix.lab.windows.cmdlets import TYPES, stand_ins
 from fwfix.lab.windows.model.host import WindowsHost
 from fwfix.lab.windows.model.task_xml import Definition
 from fwfix.lab.windows.model.tasks import TERMINATED, Instance
+from fwfix.lab.windows.permissions import Permissions
 from fwfix.lab.windows.powershell import EDITIONS, Host
 
 _NOT_FOUND = 2147942402  # ERROR_FILE_NOT_FOUND as an HRESULT
@@ -34,14 +35,18 @@ class TwinPowerShell:
     """powershell.exe: what the stand-ins allow depends on who runs it."""
 
     def __init__(self, host: WindowsHost) -> None:
-        self._engines = {rights: _engine(host, administrator=rights) for rights in (False, True)}
+        # One for both: who owns a folder does not depend on who asks.
+        permissions = Permissions(host.files)
+        self._engines = {
+            rights: _engine(host, permissions, administrator=rights) for rights in (False, True)
+        }
 
     def run(self, wanted: PowerShellCall, call: Invocation, /) -> int:
         """Run one script."""
         return self._engines[call.user.administrator].run(wanted, call)
 
 
-def _engine(host: WindowsHost, *, administrator: bool) -> SmallEngine:
+def _engine(host: WindowsHost, permissions: Permissions, *, administrator: bool) -> SmallEngine:
     knobs = host.knobs
     outside = Host(
         files=host.files,
@@ -49,12 +54,13 @@ def _engine(host: WindowsHost, *, administrator: bool) -> SmallEngine:
         clock=host.clock,
         language_mode="ConstrainedLanguage" if knobs.constrained else "FullLanguage",
         execution_policy=knobs.execution_policy,
+        natives=dict(permissions.natives()),
         environment={},
     )
     return SmallEngine(
         host=outside,
         edition=EDITIONS[knobs.ps_version],
-        commands=stand_ins(host, administrator=administrator),
+        commands=(*stand_ins(host, administrator=administrator), permissions.get_acl()),
         types=TYPES,
     )
 

@@ -53,6 +53,11 @@ _NUMBERED = {
 }  # fmt: skip
 _FLAGS = {
     "System.StringSplitOptions": {"None": 0, "RemoveEmptyEntries": 1},
+    "System.IO.FileAttributes": {
+        "ReadOnly": 1, "Hidden": 2, "System": 4, "Directory": 16, "Archive": 32, "Device": 64, "Normal": 128,
+        "Temporary": 256, "SparseFile": 512, "ReparsePoint": 1024, "Compressed": 2048, "Offline": 4096,
+        "NotContentIndexed": 8192, "Encrypted": 16384,
+    },
     "System.IO.FileAccess": {"Read": 1, "Write": 2, "ReadWrite": 3},
     "System.IO.FileShare": {"None": 0, "Read": 1, "Write": 2, "ReadWrite": 3, "Delete": 4, "Inheritable": 16},
     "System.Globalization.DateTimeStyles": {

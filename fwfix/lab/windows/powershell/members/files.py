@@ -11,16 +11,18 @@ from fwfix.lab.windows.powershell.errors import NetError
 from fwfix.lab.windows.powershell.instances import Bag, Encoding
 from fwfix.lab.windows.powershell.members.tables import static, static_prop
 from fwfix.lab.windows.powershell.members.text import UTF8_NO_BOM, decode, encode
+from fwfix.lab.windows.powershell.nettypes import EnumType
 from fwfix.lab.windows.powershell.numbers import Byte
 from fwfix.lab.windows.powershell.signals import NotInDialect
 from fwfix.lab.windows.powershell.unicode import to_python
-from fwfix.lab.windows.powershell.values import EMPTY, Array, Value, items_of
+from fwfix.lab.windows.powershell.values import EMPTY, Array, EnumValue, Value, items_of
 
 if TYPE_CHECKING:
     from fwfix.lab.windows.powershell.core import Core
 
 _F, _D, _P = "System.IO.File", "System.IO.Directory", "System.IO.Path"
 _ENCODING = "System.Text.Encoding"
+_DIRECTORY, _ARCHIVE, _REPARSE_POINT = 16, 32, 1024
 
 
 @contextmanager
@@ -131,6 +133,21 @@ def _delete(engine: Core, path: str) -> Value:
     with net_errors():
         engine.host.files.delete(name)
     return EMPTY
+
+
+@static(_F, "GetAttributes", "string")
+def _attributes(engine: Core, path: str) -> Value:
+    files, name = engine.host.files, check_path(path)
+    if not engine.edition.desktop:
+        raise NotInDialect("the attributes of a file outside Windows")
+    if not files.is_file(name) and not files.is_folder(name):
+        raise NetError("System.IO.FileNotFoundException")
+    kind = engine.types.by_full_name("System.IO.FileAttributes")
+    assert isinstance(kind, EnumType)
+    number = _ARCHIVE if files.is_file(name) else _DIRECTORY
+    # A file system without links need not say so.
+    is_link = getattr(files, "is_link", None)
+    return EnumValue(kind, number | (_REPARSE_POINT if is_link is not None and is_link(name) else 0))
 
 
 def _two(engine: Core, source: str, target: str, act: Callable[[str, str], None]) -> Value:
