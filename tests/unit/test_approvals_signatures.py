@@ -1,0 +1,174 @@
+"""Whose signatures count, checked with the real ssh-keygen."""
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from fwfix.approvals import Signature, examine, require, signature_path
+from fwfix.errors import RefusedError, UsageError
+from fwfix.model.hazard import Hazard
+from fwfix.model.host import Host, Platform
+from fwfix.model.plan import HostPlan, Plan, PlannedOutcome
+from fwfix.model.site import Demand
+from fwfix.output.board import board_lines
+from fwfix.signing import PLAN_NAMESPACE, fingerprint_of, sign
+
+pytestmark = pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="needs ssh-keygen")
+
+CONTENT = b'{"schema": "fwfix.plan/1"}\n'
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("keys")
+    for name in ("alice", "alice2", "bob", "mallory"):
+        command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", str(folder / name)]
+        subprocess.run(command, check=True)
+    return folder
+
+
+def listed(keys: Path, folder: Path, **names: str) -> Demand:
+    """Demand two approvals of those who are listed: key by principals."""
+    lines = []
+    for key, principals in names.items():
+        kind, blob, *_ = (keys / f"{key}.pub").read_text().split()
+        lines.append(f"{principals} {kind} {blob}\n")
+    path = folder / "signers"
+    path.write_text("".join(lines))
+    return Demand(required=2, signer_files=(path,))
+
+
+def plan(**more: object) -> Plan:
+    values: dict[str, object] = {"run_id": "20261121T220003Z-4f2a", "operator": "ops (sudo)", **more}
+    return Plan(created_at=datetime(2026, 11, 21, tzinfo=UTC), hosts=(), **values)  # type: ignore[arg-type]
+
+
+def signed(
+    keys: Path, *names: str, content: bytes = CONTENT, namespace: str = PLAN_NAMESPACE
+) -> list[Signature]:
+    return [
+        Signature(name=f"plan.{name}.sig", text=sign(content, keys / name, namespace=namespace).text)
+        for name in names
+    ]
+
+
+def test_distinct_people_with_distinct_keys_count(keys: Path, tmp_path: Path) -> None:
+    demand = listed(keys, tmp_path, alice="alice", alice2="alice", bob="bob@corp,bob")
+    approvals = require(CONTENT, signed(keys, "alice", "bob"), plan(), demand)
+    assert [each.principals for each in approvals] == [("alice",), ("bob@corp", "bob")]
+    with pytest.raises(RefusedError, match="the same person or key has approved already"):
+        require(CONTENT, signed(keys, "alice", "alice2"), plan(), demand)
+    with pytest.raises(RefusedError, match="1 count"):
+        require(CONTENT, signed(keys, "bob", "bob"), plan(), demand)
+
+
+def test_somebody_who_is_not_listed_or_only_as_a_pattern_does_not_count(keys: Path, tmp_path: Path) -> None:
+    demand = listed(keys, tmp_path, alice="alice", bob="*@corp.example")
+    for other in ("mallory", "bob"):
+        with pytest.raises(RefusedError, match="not listed") as refused:
+            require(CONTENT, signed(keys, "alice", other), plan(), demand)
+        assert refused.value.code == "missing-approval"
+
+
+def test_every_list_of_signers_must_name_the_signer(keys: Path, tmp_path: Path) -> None:
+    (other := tmp_path / "other").mkdir()
+    one = listed(keys, tmp_path, alice="alice", bob="bob")
+    two = listed(keys, other, alice="alice")
+    both = Demand(required=2, signer_files=(*one.signer_files, *two.signer_files))
+    assert len(require(CONTENT, signed(keys, "alice", "bob"), plan(), one)) == 2
+    with pytest.raises(RefusedError, match="not listed"):
+        require(CONTENT, signed(keys, "alice", "bob"), plan(), both)
+
+
+@pytest.mark.parametrize(
+    ("content", "namespace"), [(CONTENT + b" ", PLAN_NAMESPACE), (CONTENT, "file"), (b"", PLAN_NAMESPACE)]
+)
+def test_a_signature_for_anything_else_is_refused(
+    keys: Path, tmp_path: Path, content: bytes, namespace: str
+) -> None:
+    demand = listed(keys, tmp_path, alice="alice", bob="bob")
+    wrong = signed(keys, "mallory", content=content, namespace=namespace)
+    with pytest.raises(RefusedError) as refused:
+        require(CONTENT, [*signed(keys, "alice", "bob"), *wrong], plan(), demand)
+    assert refused.value.code == "bad-signature"
+
+
+def test_the_author_is_known_by_key_by_name_and_by_account(keys: Path, tmp_path: Path) -> None:
+    demand = listed(keys, tmp_path, alice="alice", alice2="alice", bob="ops@corp.example")
+    author = plan(author_key=fingerprint_of(keys / "alice"))
+    found = examine(CONTENT, signed(keys, "alice", "alice2", "bob"), author, demand)
+    assert [each.problem for each in found] == ["the author of a plan may not approve it"] * 3
+    allowed = Demand(required=2, signer_files=demand.signer_files, author_may_approve=True)
+    assert len(require(CONTENT, signed(keys, "alice", "bob"), author, allowed)) == 2
+
+
+@pytest.fixture
+def agent(keys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An agent that alone has Bob's private key."""
+    started = subprocess.run(
+        ["ssh-agent", "-s", "-a", str(tmp_path / "agent")], capture_output=True, text=True, check=True
+    )
+    pid = int(started.stdout.split("SSH_AGENT_PID=")[1].split(";")[0])
+    monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "agent"))
+    try:
+        subprocess.run(["ssh-add", "-q", str(keys / "bob")], check=True)
+        yield
+    finally:
+        os.kill(pid, signal.SIGTERM)
+
+
+@pytest.mark.usefixtures("agent")
+def test_a_key_of_the_agent_signs_by_its_public_half_or_unnamed(keys: Path, tmp_path: Path) -> None:
+    public = tmp_path / "bob.pub"
+    public.write_bytes((keys / "bob.pub").read_bytes())
+    for named in (public, None):
+        made = sign(CONTENT, named, namespace=PLAN_NAMESPACE)
+        assert made.key == fingerprint_of(keys / "bob")
+        assert b"SSH SIGNATURE" in made.text
+
+
+def test_what_cannot_sign_is_an_error_that_says_so(keys: Path, tmp_path: Path) -> None:
+    for key in (tmp_path / "missing", None):
+        with pytest.raises(UsageError, match="--key"):
+            sign(CONTENT, key, namespace=PLAN_NAMESPACE)
+    public = tmp_path / "alone.pub"
+    public.write_bytes((keys / "alice.pub").read_bytes())
+    with pytest.raises(UsageError, match="did not sign"):
+        sign(CONTENT, public, namespace=PLAN_NAMESPACE)
+
+
+def test_a_signature_lies_beside_its_plan_under_the_name_of_the_key(keys: Path, tmp_path: Path) -> None:
+    made = sign(CONTENT, keys / "alice", namespace=PLAN_NAMESPACE)
+    name = signature_path(tmp_path / "plan.json", made).name
+    assert name.startswith("plan.json.SHA256-")
+    assert name.endswith(".sig")
+    assert not {":", "/", "+"} & set(name)
+
+
+def test_the_page_for_the_board_says_impact_test_and_backout_and_cannot_be_formatted_by_a_host() -> None:
+    host = Host(name="gw", address="10.0.0.1", platform=Platform.LINUX)
+    hazard = Hazard(code="forwarding-gateway", message="a | b\x1b[2J <script>")
+    each = HostPlan(
+        host=host, outcome=PlannedOutcome.CHANGE, hazards=(hazard,), deadline=timedelta(seconds=120)
+    )
+    full = Plan(
+        run_id="20261121T220003Z-4f2a",
+        created_at=datetime(2026, 11, 21, tzinfo=UTC),
+        hosts=(each,),
+        waves=(("gw",),),
+        ticket="CHG-1",
+    )
+    lines = list(board_lines(full, digest="sha256:00", approvals=["alice"]))
+    assert [line for line in lines if line.startswith("## ")] == ["## Impact", "## Test", "## Backout"]
+    text = "\n".join(lines)
+    assert "within 2m" in text
+    assert "fwfix rollback 20261121T220003Z-4f2a" in text
+    assert "\x1b" not in text
+    assert "a \\| b" in text
+    assert "<script>" not in text.replace("\\<script\\>", "")
