@@ -9,6 +9,7 @@ from winrm.exceptions import WinRMOperationTimeoutError, WSManFaultError
 from winrm.protocol import Protocol
 
 from fwfix.errors import (
+    DeadlineError,
     FwfixError,
     LostError,
     PrivilegeError,
@@ -117,6 +118,10 @@ class Errand:
         except FOREIGN as error:
             if not self._complete:
                 raise self._not_sent(said(error)) from error
+            if time.monotonic() >= self._until:
+                raise DeadlineError(
+                    f"{self._session.where} did not answer in time.", next="Ask it again."
+                ) from error
             with foreign_errors(self._session.where, Stage.RUN):
                 raise
         except FwfixError as error:
@@ -155,7 +160,7 @@ class Errand:
         with suppress(FwfixError, *FOREIGN):
             self._session.call(
                 lambda protocol: protocol.cleanup_command(self._session.shell, self._command),
-                deadline=self._deadline,
+                deadline=min(self._deadline, time.monotonic() + _SIGNAL_SECONDS),
                 operation=_SIGNAL_SECONDS,
                 again=self._code is None,
             )

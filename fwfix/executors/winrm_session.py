@@ -153,7 +153,8 @@ class Session:
         except WSManFaultError as error:
             if fresh or error.wsman_fault_code not in SHELL_IS_GONE:
                 raise
-        self._shell = ""
+        # What the old one has used up counts until it is deleted.
+        self._close_shell(deadline=deadline)
         return self.use_shell(start, deadline=deadline)
 
     def cut(self) -> None:

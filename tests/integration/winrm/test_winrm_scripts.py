@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fwfix.errors import LostError, PrivilegeError, ScriptCutError
+from fwfix.cli.session import make_connector
+from fwfix.errors import ConnectError, LostError, PrivilegeError, ScriptCutError
 from fwfix.lab.windows.cmd import InputPipe, Invocation, PowerShellProgram
 from fwfix.lab.windows.cmd.small_engine import SmallEngine
 from fwfix.lab.windows.powershell.hosts import Host as EngineHost
+from fwfix.lab.windows.wsman import Quotas
+from fwfix.secret_store import SecretStore
 
 if TYPE_CHECKING:
     from conftest import Rig
@@ -145,6 +148,31 @@ def test_one_shell_serves_many_scripts_and_is_replaced_before_the_quota_of_old_h
     executor.close()
     assert len(shells) == 2
     assert twin.server.shells.open == ()
+
+
+def test_a_quota_of_operations_is_given_back_with_the_shell(rig: "Rig") -> None:
+    executor = rig.open(rig.twin(quotas=Quotas(max_concurrent_operations_per_user=4)))
+    assert [rig.run(executor, "'ok'").stdout for _ in range(10)] == ["ok"] * 10
+    executor.close()
+
+
+def test_a_host_without_a_shell_to_spare_says_so(rig: "Rig") -> None:
+    twin = rig.twin(quotas=Quotas(max_shells_per_user=1))
+    executor = rig.open(twin)
+    with pytest.raises(ConnectError) as caught:
+        rig.open(twin)
+    assert caught.value.code == "quota"
+    executor.close()
+
+
+def test_the_commands_reach_windows_hosts_with_the_secrets_of_the_inventory(rig: "Rig") -> None:
+    twin = rig.twin()
+    store = SecretStore(environment={"OPS_PASSWORD": "Pässw0rd!"})
+    connector = make_connector({}, store)
+    executor = connector.open(twin.host(), deadline=rig.later())
+    assert rig.run(executor, "'ok'").stdout == "ok"
+    executor.close()
+    connector.close()
 
 
 def test_a_shell_that_the_host_closed_is_opened_again(rig: "Rig") -> None:
