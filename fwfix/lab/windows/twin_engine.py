@@ -25,6 +25,7 @@ from fwfix.lab.windows.model.task_xml import Definition
 from fwfix.lab.windows.model.tasks import TERMINATED, Instance
 from fwfix.lab.windows.permissions import Permissions
 from fwfix.lab.windows.powershell import EDITIONS, Host
+from fwfix.lab.windows.twin_tools import EventCreate, Icacls
 
 _NOT_FOUND = 2147942402  # ERROR_FILE_NOT_FOUND as an HRESULT
 _MANY = 1000
@@ -37,9 +38,7 @@ class TwinPowerShell:
     def __init__(self, host: WindowsHost) -> None:
         # One for both: who owns a folder does not depend on who asks.
         permissions = Permissions(host.files)
-        self._engines = {
-            rights: _engine(host, permissions, administrator=rights) for rights in (False, True)
-        }
+        self._engines = {rights: _engine(host, permissions, administrator=rights) for rights in (False, True)}
 
     def run(self, wanted: PowerShellCall, call: Invocation, /) -> int:
         """Run one script."""
@@ -67,7 +66,13 @@ def _engine(host: WindowsHost, permissions: Permissions, *, administrator: bool)
 
 def programs_of(host: WindowsHost) -> ProgramTable:
     """Return the programs of a twin."""
-    return standard_programs().having({"powershell.exe": PowerShellProgram(TwinPowerShell(host))})
+    return standard_programs().having(
+        {
+            "powershell.exe": PowerShellProgram(TwinPowerShell(host)),
+            "icacls.exe": Icacls(host.files),
+            "eventcreate.exe": EventCreate(host.facts),
+        }
+    )
 
 
 class TaskActions:

@@ -9,6 +9,7 @@ from fwfix.lab.windows.cmdlets.types import named
 from fwfix.lab.windows.model.facts import Printer, Service
 from fwfix.lab.windows.powershell import EnumValue, Invocation, NotInDialect, PSObject, cim_instance
 from fwfix.lab.windows.powershell.times import DateTime, from_python
+from fwfix.lab.windows.powershell.unicode import to_python
 from fwfix.lab.windows.powershell.values import enumerate_value
 
 _COMMANDS = "Microsoft.PowerShell.Commands."
@@ -154,6 +155,9 @@ def _addresses(scene: Scene, call: Invocation) -> None:
             ("InterfaceIndex", index),
             ("AddressFamily", EnumValue(types.FAMILY, 23 if address.version == 6 else 2)),  # noqa: PLR2004
             ("PrefixLength", address.network.prefixlen),
+            ("AddressState", named(types.ADDRESS_STATE, "Preferred")),
+            ("PrefixOrigin", named(types.PREFIX_ORIGIN, "WellKnown" if index == 1 else "Manual")),
+            ("SuffixOrigin", named(types.SUFFIX_ORIGIN, "WellKnown" if index == 1 else "Manual")),
         ]
         call.write(cim_instance("MSFT_NetIPAddress", pairs))
 
@@ -207,7 +211,20 @@ def _cim(scene: Scene, call: Invocation) -> None:
         raise NotInDialect(f"the CIM class {call.text('ClassName')}")
 
 
+def _acl(scene: Scene, call: Invocation) -> None:
+    path = to_python(call.text("LiteralPath"))
+    if not scene.host.files.is_folder(path):
+        raise NotInDialect("the rights of what is no folder")
+    kind = "System.Security.AccessControl.DirectorySecurity"
+    sddl = scene.host.files.sddl(path)
+    owner = {"BA": r"BUILTIN\Administrators", "SY": r"NT AUTHORITY\SYSTEM"}.get(sddl[2:4], sddl[2:4])
+    call.write(
+        PSObject([("Owner", owner), ("Sddl", sddl)], type_names=(kind, "System.Object"), net_type=kind)
+    )
+
+
 STAND_INS = (
+    StandIn(name="Get-Acl", body=_acl, obeys=("LiteralPath",), error_name=_COMMANDS + "GetAclCommand"),
     StandIn(name="Get-Service", body=_services, obeys=("Name",), error_name=_COMMANDS + "GetServiceCommand"),
     StandIn(name="Get-Process", body=_processes, obeys=("Id",), error_name=_COMMANDS + "GetProcessCommand"),
     StandIn(

@@ -47,6 +47,18 @@ CATEGORY = enum_type(
     {"Public": 0, "Private": 1, "DomainAuthenticated": 2},
 )
 FAMILY = enum_type(_GENERATED + "NetIPAddress.AddressFamily", {"IPv4": 2, "IPv6": 23})
+ADDRESS_STATE = enum_type(
+    _GENERATED + "NetIPAddress.AddressState",
+    {"Invalid": 0, "Tentative": 1, "Duplicate": 2, "Deprecated": 3, "Preferred": 4},
+)
+PREFIX_ORIGIN = enum_type(
+    _GENERATED + "NetIPAddress.PrefixOrigin",
+    {"Other": 0, "Manual": 1, "WellKnown": 2, "Dhcp": 3, "RouterAdvertisement": 4},
+)
+SUFFIX_ORIGIN = enum_type(
+    _GENERATED + "NetIPAddress.SuffixOrigin",
+    {"Other": 0, "Manual": 1, "WellKnown": 2, "Dhcp": 3, "Link": 4, "Random": 5},
+)
 TASK_STATE = enum_type(
     _GENERATED + "ScheduledTask.StateEnum",
     {"Unknown": 0, "Disabled": 1, "Queued": 2, "Ready": 3, "Running": 4},
@@ -65,6 +77,9 @@ BY_NAME = {
 TYPES: tuple[NetType, ...] = (
     *BY_NAME.values(),
     TASK_STATE,
+    ADDRESS_STATE,
+    PREFIX_ORIGIN,
+    SUFFIX_ORIGIN,
     NetType(CIM_JOB_EXCEPTION, ("System.SystemException", "System.Exception")),
 )
 

@@ -79,7 +79,8 @@ class WindowsHost:
         self.scheduler.power_off()
         if let_pass is not None:
             let_pass(off_for)
-        self.facts.booted = self.clock.now()
+        # No machine boots twice within a second, which is how exactly Windows tells when it booted.
+        self.facts.booted = max(self.clock.now(), self.facts.booted + timedelta(seconds=1))
         self.scheduler.power_on(off_since=off_since)
 
     def set_service(self, name: str, *, running: bool) -> None:

@@ -1,8 +1,8 @@
 """The policy of a host as an nftables ruleset for its namespace.
 
 A block drops without an exemption for established sessions, as Windows does when it re-authorises flows; what
-answers a connection of the host itself passes; loopback is never filtered. Stealth mode is in it: nobody hears
-that a port is closed.
+answers a connection of the host itself passes; loopback is never filtered. Stealth mode is in it: nobody
+hears that a port is closed.
 """
 
 from collections.abc import Iterator
