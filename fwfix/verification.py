@@ -229,7 +229,12 @@ def _rules(judgement: Judgement) -> Reason | None:
 
 def _listeners(evidence: Evidence) -> Reason | None:
     def keyed(listeners: Sequence[Listener]) -> set[tuple[Protocol, int, str]]:
-        return {(each.protocol, each.port, each.process) for each in listeners}
+        # Other ports come and go (UDP clients show as listeners); they are nothing of ours.
+        return {
+            (each.protocol, each.port, each.process)
+            for each in listeners
+            if protection_of(evidence.protections, each.protocol, each.port) is not None
+        }
 
     gone = sorted(keyed(evidence.listeners_before) - keyed(evidence.listeners_after))
     if not gone:

@@ -4,8 +4,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from fwfix.lab.linux import HostSpec, Listener
+
 if TYPE_CHECKING:
-    from conftest import Site
+    from conftest import MakeSite, Site
 
 pytestmark = pytest.mark.lab
 
@@ -58,6 +60,7 @@ def test_where_new_connections_are_refused_after_apply_the_old_one_reverts(site:
     ended = started.end()
     assert (ended.code, ended.outcome()) == (3, "reverted")
     assert ended.steps()[-3:] == ["verify", "revert", "check"]
+    assert ended.reason() == "unreachable"
     assert list(site.states().values()) == ["reverted"]
     assert site.rules() == before
     assert site.is_open()
@@ -111,6 +114,15 @@ def test_the_listener_that_dies_during_apply_is_no_success(site: "Site") -> None
     assert (ended.code, ended.outcome()) == (3, "reverted")
     assert ended.reason() == "listener-gone"
     assert site.rules() == before
+
+
+def test_a_listener_on_a_port_that_the_policy_does_not_name_may_come_and_go(make_site: "MakeSite") -> None:
+    site = make_site(HostSpec(name="gw", listeners=(Listener(), Listener(port=9999, process="other"))))
+    started = site.fwfix.start("apply")
+    started.await_step("arm")
+    site.sh("kill -9 $(ps -eo pid,comm | awk '$2 == \"other\"{print $1}')")
+    ended = started.end()
+    assert (ended.code, ended.outcome()) == (0, "applied")
 
 
 def test_a_reboot_before_confirming_is_a_revert_and_after_it_the_rules_are_back(site: "Site") -> None:
