@@ -60,6 +60,11 @@ def rollback(
     timeout = duration(connect_timeout, "--connect-timeout")
     with journal_of(context) as journal:
         chosen = _choose(journal, run, inventory, limit)
+        if chosen is None:
+            typer.echo(
+                "fwfix: no run in this journal is in force anywhere: there is nothing to undo", err=True
+            )
+            leave(context, begin("rollback", ticket=ticket), [], as_json=as_json)
         ask(f"Undo run {chosen.run_id} on {len(chosen.undos)} host(s)?", yes=yes)
         begun = begin("rollback", ticket=ticket)
         hosts = tuple(undo.host for undo in chosen.undos)
@@ -100,8 +105,13 @@ def rollback(
         )
 
 
-def _choose(journal: Journal, run: str | None, paths: Sequence[Path] | None, limit: str | None) -> Chosen:
-    """Find the run and its hosts: in the journal, else by the inventory from the hosts' own records."""
+def _choose(
+    journal: Journal, run: str | None, paths: Sequence[Path] | None, limit: str | None
+) -> Chosen | None:
+    """Find the run and its hosts: in the journal, else by the inventory from the hosts' own records.
+
+    None where no run was named and none is in force.
+    """
     from fwfix.cli.session import load, protections_of
     from fwfix.errors import UsageError
     from fwfix.model.runid import is_run_id
@@ -113,6 +123,8 @@ def _choose(journal: Journal, run: str | None, paths: Sequence[Path] | None, lim
         )
     known = {each.run_id for each in journal.runs()}
     wanted = run or newest_in_force(journal, limit)
+    if wanted is None:
+        return None
     if wanted in known:
         inventory = load(paths, None).inventory if paths else None
         return from_journal(journal, wanted, limit, inventory)

@@ -51,6 +51,11 @@ FIRST_PACKET_SECONDS = 0.15
 GLANCE_SECONDS = 1.0
 _ASK_PAUSES = (0.5, 1.0, 2.0, 5.0)
 # These announce themselves, with the script that they send.
+# What to do where a host refused a step; elsewhere the outcome says it.
+_WAY_OUT = {
+    "locked": "wait until that run has ended (fwfix status says when), then plan this host again",
+    "record-exists": "a plan is applied to a host once: make a new one",
+}
 _SENDING = frozenset({Step.ARM, Step.APPLY, Step.CONFIRM, Step.REVERT})
 
 
@@ -370,5 +375,8 @@ def _event_of(error: FwfixError) -> Event:
 def _refusal(answer: Answer) -> Reason | None:
     if answer.ok:
         return None
-    holder = f" (run {answer.holder})" if answer.holder else ""
-    return Reason(code=answer.code or "failed", message=f"{answer.message or answer.code}{holder}")
+    message = answer.message or answer.code or "the host refused"
+    if answer.holder and answer.holder not in message:
+        message += f" (run {answer.holder})"
+    code = answer.code or "failed"
+    return Reason(code=code, message=message, next=_WAY_OUT.get(code, ""))

@@ -109,6 +109,7 @@ class _Rollback:
             if self._sent:
                 reason = Reason(code="no-record", message="the record of the run is gone from the host")
                 return self._report(Outcome.UNKNOWN, reason)
+            self._notes.append(f"there is no record of run {self._undo.run_id} on the host")
             return self._report(Outcome.NOOP, None)
         if record.foreign:
             reason = Reason(

@@ -36,18 +36,20 @@ class Chosen:
         return {host.name: host for host in hosts}
 
 
-def newest_in_force(journal: Journal, limit: str | None) -> str:
-    """Return the newest run that is still in force somewhere.
+def newest_in_force(journal: Journal, limit: str | None) -> str | None:
+    """Return the newest run that is still in force somewhere; None where every run is undone.
 
     Raises:
-        UsageError: there is none, or it stands on so many hosts that the run has to be named.
+        UsageError: the journal knows of no run, or it stands on so many hosts that it has to be named.
     """
     standing: dict[str, list[str]] = {}
     for each in journal.hosts_in_force():
         standing.setdefault(each.run_id, []).append(each.host)
+    if not standing and journal.runs():
+        return None
     if not standing:
         raise UsageError(
-            "no run in this journal is in force anywhere",
+            "this journal knows of no run",
             next="fwfix status -i INVENTORY shows what the hosts have; then fwfix rollback RUN -i INVENTORY.",
         )
     newest = max(standing)

@@ -97,9 +97,25 @@ def test_rollback_without_a_run_undoes_the_newest_in_force(site: "Site") -> None
     site.fwfix.apply()
     assert site.fwfix.rollback().outcome() == "rolled_back"
     assert site.rules() == before
-    ended = site.fwfix.rollback(code=2)
+    again = site.fwfix.rollback(code=0)  # nothing to do
+    assert (again.document["hosts"], again.document["run_id"]) == ([], None)
+    assert "no run in this journal is in force anywhere" in again.stderr
+
+
+def test_rollback_without_a_run_needs_a_journal_that_knows_of_one(site: "Site") -> None:
+    site.fwfix.apply()
+    ended = site.second_controller().rollback(code=2)
     assert ended.stdout == ""
-    assert "no run" in ended.stderr
+    assert "knows of no run" in ended.stderr
+
+
+def test_rollback_of_a_run_that_no_host_has_a_record_of_says_so(site: "Site") -> None:
+    import subprocess
+
+    argv = site.fwfix.bare("rollback", "20261121T010101Z-abcd", "-i", str(site.fwfix.inventory), "--yes")
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0
+    assert "no record of run 20261121T010101Z-abcd on the host" in done.stdout
 
 
 def test_rollback_works_from_the_hosts_records_when_the_journal_is_gone(site: "Site") -> None:

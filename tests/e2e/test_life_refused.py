@@ -240,6 +240,7 @@ def test_a_second_controller_is_refused_while_the_first_is_at_work(site: "Site")
     (mine,) = states
     second = other.apply(code=3)
     assert (second.outcome(), second.reason()) == ("failed", "locked")
+    assert "fwfix status" in second.host()["reason"]["next"]
     assert mine in second.host()["reason"]["message"]
     assert (site.rules(), site.states()) == (rules, states)
     first.send(signal.SIGCONT)
