@@ -5,10 +5,10 @@ Rewrite the files with `pytest tests/integration/test_goldens.py --update`, and 
 
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from ipaddress import ip_network
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
@@ -67,17 +67,23 @@ def rendered(case: str, backend: str) -> dict[str, str]:
 
 @pytest.fixture
 def netns(lab_possible: None) -> Iterator[str]:
-    name = f"fwfix-golden-{uuid4().hex[:8]}"
-    subprocess.run(["ip", "netns", "add", name], check=True)
-    yield name
-    subprocess.run(["ip", "netns", "del", name], check=True)
+    """A network namespace without a name, held by a process: its pid."""
+    holder = subprocess.Popen(["unshare", "--net", "cat"], stdin=subprocess.PIPE)
+    own = Path("/proc/self/ns/net").readlink()
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{holder.pid}/ns/net").readlink() == own:
+        assert time.monotonic() < deadline, "no namespace was made"
+    yield str(holder.pid)
+    assert holder.stdin is not None
+    holder.stdin.close()
+    holder.wait(10)
 
 
 def run(netns: str, *argv: str, text: str = "") -> str:
     tool = shutil.which(argv[0], path="/usr/sbin:/usr/bin:/sbin:/bin")
     assert tool is not None, f"{argv[0]} is not installed"
     done = subprocess.run(
-        ["ip", "netns", "exec", netns, tool, *argv[1:]],
+        ["nsenter", "--net", "--target", netns, tool, *argv[1:]],
         input=text,
         capture_output=True,
         text=True,
