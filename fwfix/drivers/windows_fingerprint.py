@@ -1,6 +1,7 @@
 """What decides the plan for a Windows host and must still hold at apply (contract 6). Pure.
 
-Left out is what changes by the hour: process ids, sessions, the peers of other WinRM sessions, printers.
+Left out is what changes by the hour: process ids, sessions, printers. So is our way in: nothing on the host
+tells our WinRM session from those of others, and the ports of WinRM are never closed anyway.
 """
 
 from fwfix.drivers.windows_hazards import WindowsCircumstances
@@ -30,7 +31,6 @@ def windows_fingerprint(seen: WindowsCircumstances) -> str:
             "products": sorted(facts.products),
             "in_front": _on_the_ports(seen),
             "listeners": _listeners(seen),
-            "management": [observation.management.port],
             "own": _own_state(seen),
         }
     )
