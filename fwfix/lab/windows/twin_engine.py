@@ -25,7 +25,6 @@ from fwfix.lab.windows.model.task_xml import Definition
 from fwfix.lab.windows.model.tasks import TERMINATED, Instance
 from fwfix.lab.windows.permissions import Permissions
 from fwfix.lab.windows.powershell import EDITIONS, Host
-from fwfix.lab.windows.twin_tools import EventCreate, Icacls
 
 _NOT_FOUND = 2147942402  # ERROR_FILE_NOT_FOUND as an HRESULT
 _MANY = 1000
@@ -66,13 +65,7 @@ def _engine(host: WindowsHost, permissions: Permissions, *, administrator: bool)
 
 def programs_of(host: WindowsHost) -> ProgramTable:
     """Return the programs of a twin."""
-    return standard_programs().having(
-        {
-            "powershell.exe": PowerShellProgram(TwinPowerShell(host)),
-            "icacls.exe": Icacls(host.files),
-            "eventcreate.exe": EventCreate(host.facts),
-        }
-    )
+    return standard_programs().having({"powershell.exe": PowerShellProgram(TwinPowerShell(host))})
 
 
 class TaskActions:

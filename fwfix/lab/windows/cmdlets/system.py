@@ -9,7 +9,6 @@ from fwfix.lab.windows.cmdlets.types import named
 from fwfix.lab.windows.model.facts import Printer, Service
 from fwfix.lab.windows.powershell import EnumValue, Invocation, NotInDialect, PSObject, cim_instance
 from fwfix.lab.windows.powershell.times import DateTime, from_python
-from fwfix.lab.windows.powershell.unicode import to_python
 from fwfix.lab.windows.powershell.values import enumerate_value
 
 _COMMANDS = "Microsoft.PowerShell.Commands."
@@ -211,20 +210,7 @@ def _cim(scene: Scene, call: Invocation) -> None:
         raise NotInDialect(f"the CIM class {call.text('ClassName')}")
 
 
-def _acl(scene: Scene, call: Invocation) -> None:
-    path = to_python(call.text("LiteralPath"))
-    if not scene.host.files.is_folder(path):
-        raise NotInDialect("the rights of what is no folder")
-    kind = "System.Security.AccessControl.DirectorySecurity"
-    sddl = scene.host.files.sddl(path)
-    owner = {"BA": r"BUILTIN\Administrators", "SY": r"NT AUTHORITY\SYSTEM"}.get(sddl[2:4], sddl[2:4])
-    call.write(
-        PSObject([("Owner", owner), ("Sddl", sddl)], type_names=(kind, "System.Object"), net_type=kind)
-    )
-
-
 STAND_INS = (
-    StandIn(name="Get-Acl", body=_acl, obeys=("LiteralPath",), error_name=_COMMANDS + "GetAclCommand"),
     StandIn(name="Get-Service", body=_services, obeys=("Name",), error_name=_COMMANDS + "GetServiceCommand"),
     StandIn(name="Get-Process", body=_processes, obeys=("Id",), error_name=_COMMANDS + "GetProcessCommand"),
     StandIn(

@@ -104,7 +104,6 @@ class Facts:
         sockets: asked each time.
         owners: which process has a listening port: by ("tcp" or "udp", port).
         machine_id: the MachineGuid of the registry.
-        events: descriptions in the application log that programs wrote.
     """
 
     name: str = "TWIN"
@@ -120,7 +119,6 @@ class Facts:
         default_factory=lambda: {("tcp", 9100): 2412, ("tcp", 5985): SYSTEM_PID, ("tcp", 5986): SYSTEM_PID}
     )
     sockets: Callable[[], Sockets] = Sockets
-    events: list[str] = field(default_factory=list)
 
     def runs(self, service: str) -> bool:
         """Say whether a service runs."""

@@ -2,13 +2,6 @@ r"""The host's disk: files and folders by Windows path, without regard to case; 
 
 import threading
 
-# What folders have that nobody protected: anybody may add to them, as on the C: of Windows.
-_OPEN = (
-    "O:BAG:SYD:AI(A;OICIID;FA;;;SY)(A;OICIID;FA;;;BA)(A;OICIIOID;GA;;;CO)"
-    "(A;OICIID;0x1200a9;;;BU)(A;CIID;DCLCRPCR;;;BU)"
-)
-PROTECTED = "D:PAI(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)"
-_INHERITED = "O:BAG:SYD:AI(A;OICIID;FA;;;SY)(A;OICIID;FA;;;BA)"
 _ROOTS = ("c:", r"c:\windows", r"c:\windows\temp", r"c:\programdata", r"c:\users", r"c:\users\public")
 
 
@@ -19,22 +12,7 @@ class DiskFiles:
         self._lock = threading.RLock()
         self._files: dict[str, tuple[str, bytes]] = {}
         self._folders: dict[str, str] = {root: root for root in _ROOTS}
-        self._sddl: dict[str, str] = {}
         self.full = False
-
-    def sddl(self, path: str) -> str:
-        """Return who owns a folder and who may do what with it."""
-        with self._lock:
-            if _key(path) not in self._folders:
-                raise FileNotFoundError(path)
-            return self._sddl.get(_key(path), _OPEN)
-
-    def set_sddl(self, path: str, sddl: str) -> None:
-        """Set owner and rights of a folder; what is in it keeps its own."""
-        with self._lock:
-            if _key(path) not in self._folders:
-                raise FileNotFoundError(path)
-            self._sddl[_key(path)] = sddl
 
     def is_file(self, path: str) -> bool:
         """Say whether a file is there."""
@@ -105,10 +83,7 @@ class DiskFiles:
                     raise FileExistsError(part)
                 if self.full and _key(part) not in self._folders:
                     raise OSError(28, "There is not enough space on the disk.", path)
-                if _key(part) not in self._folders:
-                    self._folders[_key(part)] = parts[length - 1]
-                    above = self._sddl.get(_parent(_key(part)), _OPEN)
-                    self._sddl[_key(part)] = _OPEN if above == _OPEN else _INHERITED
+                self._folders.setdefault(_key(part), parts[length - 1])
 
     def delete_folder(self, path: str, *, recursive: bool) -> None:
         """Delete a folder."""
@@ -122,7 +97,6 @@ class DiskFiles:
             for name in (*inside, key):
                 self._files.pop(name, None)
                 self._folders.pop(name, None)
-                self._sddl.pop(name, None)
 
     def names(self, path: str) -> list[str]:
         """Return the names in a folder."""
