@@ -3,7 +3,8 @@
 import re
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from ipaddress import ip_network
 from types import MappingProxyType
 
@@ -173,14 +174,21 @@ def parse_rule(line: str) -> Rule | None:
     text = counted.group(3) if counted else line.strip()
     if not text.startswith(("-A ", "-I ")):
         return None
+    parsed = _parsed(text)
+    return parsed if packets is None else replace(parsed, packets=packets)
+
+
+@lru_cache(maxsize=4096)
+def _parsed(text: str) -> Rule:
+    """Read a rule without counters; hosts of a fleet have the same ones, and splitting words is slow."""
     try:
         words = shlex.split(text)
     except ValueError:
-        return Rule(chain=text.split()[1], text=text, options=(), packets=packets, opaque=True)
+        return Rule(chain=text.split()[1], text=text, options=(), opaque=True)
     rest = words[2:]
     if words[0] == "-I" and rest and rest[0].isdecimal():
         rest = rest[1:]
-    return Rule(chain=words[1], text=text, options=_options(rest), packets=packets)
+    return Rule(chain=words[1], text=text, options=_options(rest))
 
 
 def _options(words: list[str]) -> tuple[Option, ...]:

@@ -5,7 +5,7 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from fwfix.errors import PlanFileError, RefusedError
 from fwfix.loading.plan_json import Json, as_json
-from fwfix.model.plan import Plan, PlannedOutcome
+from fwfix.model.plan import HostPlan, Plan, PlannedOutcome
 from fwfix.model.runid import is_run_id
 
 SCHEMA = "fwfix.plan/1"
@@ -74,15 +74,38 @@ def dump_plan(plan: Plan) -> bytes:
     """
     if plan.run_id is None:
         raise PlanFileError("a plan without a run id cannot be saved")
-    document = as_json(plan)
-    assert isinstance(document, dict)
+    return ("".join(_pieces(plan))).encode()
+
+
+def _pieces(plan: Plan) -> Iterator[str]:
+    """Yield a plan file, a host a line: a large fleet is never in memory as JSON as a whole."""
     texts: dict[str, str] = {}
-    for script in _scripts(document):
+    yield f'{{\n "schema": {_dumped(SCHEMA)}'
+    for each in fields(plan):
+        if each.name != "hosts":
+            yield f",\n {_dumped(each.name)}: {_dumped(as_json(getattr(plan, each.name)))}"
+            continue
+        yield ',\n "hosts": ['
+        for number, host in enumerate(plan.hosts):
+            yield f"{',' if number else ''}\n  {_dumped(_without_texts(host, texts))}"
+        yield "\n ]" if plan.hosts else "]"
+    yield ',\n "texts": {'
+    for number, (digest, text) in enumerate(sorted(texts.items())):
+        yield f"{',' if number else ''}\n  {_dumped(digest)}: {_dumped(text)}"
+    yield "\n }\n}\n" if texts else "}\n}\n"
+
+
+def _without_texts(host: HostPlan, texts: dict[str, str]) -> Json:
+    document = as_json(host)
+    for script in _scripts({"hosts": [document]}):
         text = str(script.pop("text"))
         script["sha256"] = hashlib.sha256(text.encode()).hexdigest()
         texts[script["sha256"]] = text
-    whole = {"schema": SCHEMA, **document, "texts": dict(sorted(texts.items()))}
-    return (json.dumps(whole, indent=1, ensure_ascii=False) + "\n").encode()
+    return document
+
+
+def _dumped(value: Json) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def load_plan(path: Path) -> PlanFile:

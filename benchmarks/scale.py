@@ -1,0 +1,227 @@
+"""A large fleet through the scripted executor in one process: what planning, running and the journal cost.
+
+Every host answers at once and from a book, so that what is measured is fwfix itself. Ports are really
+probed, on addresses of 127.0.0.0/8 where nobody listens. Prints milliseconds and memory; exits with 1 beyond
+the limits.
+"""
+
+import argparse
+import json
+import resource
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+
+from fwfix.drivers.base import Stamp
+from fwfix.drivers.linux import LinuxDriver
+from fwfix.executors.scripted import ScriptedConnector, answered
+from fwfix.journal import Journal, RunStart
+from fwfix.loading.plan_file import dump_plan
+from fwfix.model.host import Host, Platform
+from fwfix.model.outcome import Outcome
+from fwfix.model.plan import Plan
+from fwfix.model.policy import Action, Protection, Protocol, Service
+from fwfix.model.script import Invocation, Result
+from fwfix.output.observe import Nobody
+from fwfix.planning import PlanInputs, make_plan
+from fwfix.rendering.environment import Renderer
+from fwfix.runner.context import RunContext
+from fwfix.runner.fleet import Fleet, observe_hosts
+from fwfix.runner.limits import Limits
+from fwfix.runner.log import JournalLog
+from fwfix.runner.prepare import observed, vantage_addresses
+from fwfix.runner.recheck import Recheck
+from fwfix.runner.vantages import Lookout
+
+RUN = "20261121T220003Z-4f2a"
+JETDIRECT = Protection(
+    service=Service(protocol=Protocol.TCP, first=9100, last=9100),
+    allowed=(ip_network("10.0.5.0/24"),),
+    action=Action.DROP,
+    log=False,
+)
+TOOLS = ("iptables", "iptables-save", "iptables-restore")
+CHAIN = f"FWFIX-{RUN}"
+MOST_MS = 2.0
+MOST_MB = 300
+
+
+class Book:
+    """Plays every host: remembers how far its run has come, and answers accordingly."""
+
+    def __init__(self) -> None:
+        self._states: dict[str, str] = {}
+        self._lock = threading.Lock()
+
+    def observe(self, host: Host, _: Invocation) -> Result:
+        """Answer what a plain Debian host would."""
+        state = self._states.get(host.name, "")
+        values = {
+            "uid": 0,
+            "hostname": host.name,
+            "machine_id": f"{abs(hash(host.name)):032x}",
+            "boot_id": "b",
+            "uptime": 1000.0,
+            "ssh_connection": f"127.0.0.1 40000 {host.address} 22",
+            "tools": {name: f"/usr/sbin/{name}" for name in TOOLS},
+            "save4": self._save(state),
+            "addresses": f"2: eth0    inet {host.address}/8 scope global eth0\\       valid_lft forever\n",
+            "ss": "tcp LISTEN 0 128 0.0.0.0:9100 0.0.0.0:*\n",
+            "pid1": "systemd",
+            "systemd": True,
+            "init": "systemd",
+            "boot_unit": {"present": True, "enabled": True},
+            "records": self._records(state),
+        }
+        return self._answer("observe", **values)
+
+    def change(self, host: Host, invocation: Invocation) -> Result:
+        """Take a step and say how the record stands then."""
+        name = invocation.script.name
+        state = {"arm": "armed", "apply": "applied", "confirm": "confirmed"}[name]
+        with self._lock:
+            self._states[host.name] = state
+        record = "armed" if state == "applied" else state
+        return self._answer(name, state=record, deadline=1120.0, uptime=1000.0, persistent=True)
+
+    def _records(self, state: str) -> list[Mapping[str, object]]:
+        if not state:
+            return []
+        record = "armed" if state == "applied" else state
+        return [{"run_id": RUN, "state": record, "deadline": 1120.0, "boot_id": "b"}]
+
+    def _save(self, state: str) -> str:
+        ours = ""
+        if state in ("applied", "confirmed"):
+            block = "-p tcp -m tcp --dport 9100 -m comment --comment"
+            ours = (
+                f'[0:0] -A INPUT -m comment --comment "fwfix:{RUN}:jump" -j {CHAIN}\n'
+                f'[0:0] -A {CHAIN} -i lo -m comment --comment "fwfix:{RUN}:lo" -j RETURN\n'
+                f'[0:0] -A {CHAIN} -s 10.0.5.0/24 {block} "fwfix:{RUN}:allow" -j RETURN\n'
+                f'[1:60] -A {CHAIN} -s 127.0.0.1/32 {block} "fwfix:{RUN}:probe-1" -j DROP\n'
+                f'[0:0] -A {CHAIN} {block} "fwfix:{RUN}:block" -j DROP\n'
+            )
+        chains = f":INPUT ACCEPT [0:0]\n:{CHAIN} - [0:0]\n" if ours else ":INPUT ACCEPT [0:0]\n"
+        return f"*filter\n{chains}{ours}COMMIT\n"
+
+    def _answer(self, script: str, **values: object) -> Result:
+        return answered(
+            json.dumps({"schema": "fwfix.answer/1", "script": script, "ok": True, **values}), took_ms=0
+        )
+
+
+def _hosts(count: int) -> tuple[Host, ...]:
+    first = int(ip_address("127.1.0.1"))
+    return tuple(
+        Host(name=f"host-{n:05}", address=str(ip_address(first + n)), platform=Platform.LINUX)
+        for n in range(count)
+    )
+
+
+def _plan(hosts: tuple[Host, ...], context: RunContext, forks: int) -> Plan:
+    services = {host.name: (JETDIRECT.service,) for host in hosts}
+    seen = observe_hosts(hosts, context, services=services, forks=forks, keep=False)
+    return make_plan(
+        PlanInputs(
+            hosts=hosts,
+            protections=dict.fromkeys((host.name for host in hosts), (JETDIRECT,)),
+            seen=observed(seen),
+            drivers=context.drivers,
+            run_id=RUN,
+            created_at=datetime.now(UTC),
+            vantages=vantage_addresses(hosts, ()),
+        )
+    )
+
+
+def _start(journal: Journal, plan: Plan) -> None:
+    journal.start_run(
+        RunStart(
+            run_id=RUN,
+            command="apply",
+            started_at=datetime.now(UTC),
+            operator="bench",
+            controller="bench",
+            fwfix_version="0",
+            plan_json=dump_plan(plan).decode(),
+            hosts=tuple(each.host for each in plan.hosts),
+        )
+    )
+
+
+def measure(count: int, forks: int, folder: Path) -> tuple[dict[str, float], int]:
+    """Plan and apply; return figures, and how many hosts were applied."""
+    book, renderer, hosts = Book(), Renderer(()), _hosts(count)
+    answers = {("*", name): book.change for name in ("arm", "apply", "confirm")}
+    connector = ScriptedConnector({**answers, ("*", "observe"): book.observe})
+    with Journal.open(folder) as journal:
+        context = RunContext(
+            run_id=RUN,
+            connector=connector,
+            drivers={Platform.LINUX: LinuxDriver(renderer)},
+            log=JournalLog(journal, RUN),
+            observer=Nobody(),
+            stamp=Stamp(operator="bench", controller="bench"),
+        )
+        began = time.monotonic()
+        plan = _plan(hosts, context, forks)
+        planned = time.monotonic()
+        _start(journal, plan)
+        fleet = Fleet(
+            plan,
+            context,
+            lookout=Lookout(context, (), renderer),
+            limits=Limits(max_fail=0, max_unreachable=0),
+            forks=forks,
+            recheck=Recheck(
+                run_id=RUN,
+                accepted=plan.accepted,
+                created_at=plan.created_at,
+                vantages=vantage_addresses(hosts, ()),
+            ),
+            diary=lambda kind, body: journal.append(RUN, None, kind, body),
+        )
+        reports = fleet.run()
+        ended = time.monotonic()
+    applied = sum(report.outcome is Outcome.APPLIED for report in reports)
+    for report in reports:
+        if report.outcome is not Outcome.APPLIED:
+            print(f"{report.name}: {report.outcome}: {report.reason}", file=sys.stderr)
+            break
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return {
+        "plan_ms_per_host": (planned - began) * 1000 / count,
+        "run_ms_per_host": (ended - planned) * 1000 / count,
+        "cpu_ms_per_host": (usage.ru_utime + usage.ru_stime) * 1000 / count,
+        "peak_mb": usage.ru_maxrss / 1024,
+    }, applied
+
+
+def main() -> int:
+    """Measure once."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--hosts", type=int, default=10_000)
+    parser.add_argument("--forks", type=int, default=50)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="fwfix-scale-") as folder:
+        figures, applied = measure(arguments.hosts, arguments.forks, Path(folder))
+    print(f"{arguments.hosts} hosts, {arguments.forks} at a time, {applied} applied; journal included")
+    for name, value in figures.items():
+        print(f"{name:18} {value:8.2f}")
+    if arguments.json:
+        arguments.json.write_text(json.dumps({"hosts": arguments.hosts, **figures}, indent=2) + "\n")
+    slow = figures["plan_ms_per_host"] > MOST_MS or figures["run_ms_per_host"] > MOST_MS
+    if applied != arguments.hosts or slow or figures["peak_mb"] > MOST_MB:
+        print(f"beyond {MOST_MS} ms a host or {MOST_MB} MB, or not all applied", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
