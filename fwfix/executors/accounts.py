@@ -27,7 +27,7 @@ class Accounts:
     """
 
     def __init__(self) -> None:
-        self._accounts: dict[tuple[str, str], _Account] = {}
+        self._accounts: dict[tuple[str, str, SecretRef | None], _Account] = {}
         self._changed = threading.Condition()
 
     def refuse_stopped(self, user: str, ref: SecretRef, host: str) -> None:
@@ -70,7 +70,9 @@ class Accounts:
             attempt.leave()
 
     def _account(self, user: str, ref: SecretRef, host: str) -> _Account:
-        return self._accounts.setdefault((user, host if ref.differs_by_host else ""), _Account())
+        # Hosts that name different secrets have accounts of their own, unless a domain has the account.
+        own = None if "\\" in user or "@" in user else ref
+        return self._accounts.setdefault((user, host if ref.differs_by_host else "", own), _Account())
 
     @staticmethod
     def _refuse(account: _Account, user: str, host: str) -> None:

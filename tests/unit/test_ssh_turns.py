@@ -50,6 +50,25 @@ def test_after_a_rejection_nobody_tries_but_hosts_that_accepted_it() -> None:
     accounts.refuse_stopped("root", SHARED, "third")
 
 
+def test_hosts_that_name_different_secrets_have_accounts_of_their_own() -> None:
+    accounts = Accounts()
+    own = {host: SecretRef(kind=SecretKind.FILE, argument=f"/secrets/{host}.password") for host in "ab"}
+    with accounts.attempt("ops", own["a"], "a", deadline=soon()) as attempt:
+        attempt.rejected()
+    accounts.refuse_stopped("ops", own["b"], "b")
+    with pytest.raises(AccountStoppedError):
+        accounts.refuse_stopped("ops", own["a"], "b")
+
+
+@pytest.mark.parametrize("user", [r"CORP\ops", "ops@corp.example"])
+def test_an_account_of_a_domain_is_one_whatever_secrets_its_hosts_name(user: str) -> None:
+    accounts = Accounts()
+    with accounts.attempt(user, SHARED, "a", deadline=soon()) as attempt:
+        attempt.rejected()
+    with pytest.raises(AccountStoppedError):
+        accounts.refuse_stopped(user, SecretRef(kind=SecretKind.ENV, argument="Y"), "b")
+
+
 def test_secrets_that_differ_by_host_are_accounts_of_their_own() -> None:
     accounts = Accounts()
     with accounts.attempt("ops", BY_HOST, "a", deadline=soon()) as attempt:
