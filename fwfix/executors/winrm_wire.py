@@ -112,11 +112,17 @@ class _Transport(Transport):
     adapter: _Adapter
     deadline: float
 
+    def build_session(self) -> requests.Session:
+        """Return the session; it takes neither proxies nor accounts (.netrc) from the environment."""
+        session: requests.Session = super().build_session()
+        session.trust_env = False
+        return session
+
     def _send_message_request(
         self, session: requests.Session, prepared: requests.PreparedRequest
     ) -> requests.Response:
         """Send one request; a logon may be three of them."""
-        session.trust_env = False  # neither proxies nor .netrc
+        session.trust_env = False  # a logon comes before `build_session` returns
         if session.adapters.get("http://") is not self.adapter:
             session.mount("http://", self.adapter)
             session.mount("https://", self.adapter)

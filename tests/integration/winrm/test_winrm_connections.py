@@ -69,6 +69,7 @@ def test_a_connection_that_was_closed_while_idle_is_opened_again(rig: "Rig") -> 
     rig.wait_for(lambda: not twin.server._live)
     assert rig.run(executor, COUNT).stdout == "done"
     assert twin.server.shells.open == (shell,)
+    assert len(twin.server.book.logons) == 2
     executor.close()
 
 
