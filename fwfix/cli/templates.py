@@ -58,6 +58,35 @@ def export_templates(
     typer.echo(f"Use them with --templates {directory}, or as templates/ beside your inventory.", err=True)
 
 
+@app.command("check")
+def check(
+    directory: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[DIR]", help="Own templates, in front of the built-in ones.", show_default=False
+        ),
+    ] = None,
+    inventory: InventoryPaths = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Check every script that the templates make, for hosts of all kinds, without contacting any."""
+    from fwfix.lint.check import check_templates
+
+    report = check_templates(_directories([directory] if directory else None, inventory))
+    if as_json:
+        rows = [{"file": each.file, "line": each.line, "message": each.message} for each in report.findings]
+        document = {"schema": "fwfix.templates-check/1", "scripts": report.scripts, "shells": report.shells}
+        typer.echo(json.dumps({**document, "findings": rows}, indent=2))
+    else:
+        for finding in report.findings:
+            typer.echo(str(finding))
+    checked = ", ".join(report.shells) or "no shell: none is installed here"
+    typer.echo(f"{report.scripts} scripts, {len(report.findings)} findings (sh by {checked}).", err=True)
+    if report.findings:
+        raise typer.Exit(2)
+
+
 def _directories(templates: list[Path] | None, inventory: list[Path] | None) -> tuple[Path, ...]:
     """Return the site's own folders: those named, then those beside the inventory."""
     from fwfix.errors import UsageError

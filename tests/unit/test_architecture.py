@@ -14,7 +14,7 @@ FLOORS = (
     ("cli",),
     ("lab",),
     ("runner",),
-    ("evidence",),
+    ("evidence", "lint"),
     ("output",),
     ("journal", "executors", "probes"),
     ("lifecycle", "verification"),

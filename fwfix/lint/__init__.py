@@ -1,0 +1,1 @@
+"""Checks rendered scripts without any host: what `fwfix templates check` does."""
