@@ -165,6 +165,8 @@ def _keep(directory: Path, linux: int, *, windows: int, owner: str) -> None:
             lab.close()
             raise
     tell_kept(directory / inventory.name, directory, count=linux + windows)
+    if windows:
+        typer.echo("The Windows hosts are twins, not Windows: docs/windows-twin.md says what stands in.")
 
 
 def _give(lab: Lab, owner: str) -> None:
