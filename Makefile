@@ -56,6 +56,7 @@ $(VENV)/.peers:
 
 bench: setup $(VENV)/.peers ## side by side with the peers, in one run
 	$(BIN)/python benchmarks/run.py --peers $(VENV)/peers $(BENCH)
+	$(BIN)/python benchmarks/scale.py
 
 clean: ## remove what make made
 	rm -rf $(VENV) build-wheel dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

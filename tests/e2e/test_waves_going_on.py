@@ -128,8 +128,7 @@ def test_a_run_that_is_stopped_undoes_what_it_had_applied_where_that_is_asked_fo
         assert site.is_open(site.lab[name])
     (stop,) = events(site, ended.run_id, "stopped")
     assert "--max-fail" in stop["message"]
-    nothing_left = site.fwfix.rollback(code=2)
-    assert "no run" in nothing_left.stderr
+    assert "in force anywhere" in site.fwfix.rollback(code=None).stderr  # nothing is left to undo
 
 
 def test_hosts_that_stand_in_for_each_other_are_never_changed_in_one_wave(make_site: "MakeSite") -> None:
@@ -157,3 +156,17 @@ def test_an_unfinished_run_is_recovered_before_it_goes_on(make_site: "MakeSite")
     site.fwfix.run("runs", "recover", code=None)
     ended = go_on(site, run["run_id"], code=3)
     assert outcomes(ended) == ["reverted", "applied"]
+
+
+def test_a_failure_also_stops_the_hosts_of_its_own_wave_that_nobody_armed_yet(make_site: "MakeSite") -> None:
+    site = make_site(*specs(3))
+    site.sh(SICK, site.lab["gw-1"])
+    ended = site.fwfix.apply("--waves", "100%", "--forks", "1", code=3)
+    assert outcomes(ended) == ["failed", "skipped", "skipped"]
+    for name in ("gw-2", "gw-3"):
+        assert ended.reason(name) == "wave-stopped"
+        assert "arm" not in ended.steps(name)
+        assert site.states(site.lab[name]) == {}
+    site.sh(WELL, site.lab["gw-1"])
+    later = go_on(site, ended.run_id, code=3)
+    assert outcomes(later) == ["failed", "applied", "applied"]  # a host that failed is not tried again
