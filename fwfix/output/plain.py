@@ -27,6 +27,7 @@ class PlainLines:
         self._seen: set[str] = set()
         self._hosts = 0
         self._done = 0
+        self._unheard = False
 
     def run_started(self, *, hosts: int, run_id: str | None = None) -> None:
         """Say how many hosts there are."""
@@ -66,7 +67,13 @@ class PlainLines:
     def _write(self, text: str) -> None:
         line = Line(f"{self._now():%H:%M:%S} {text}")
         with self._lock:
-            write_lines(self._stream, [line], color=False)
+            if self._unheard:
+                return
+            try:
+                write_lines(self._stream, [line], color=False)
+            except (OSError, ValueError):
+                # The reader has gone, or the disk of the log is full: no reason to leave hosts half-way.
+                self._unheard = True
 
 
 def done_text(report: HostReport) -> str:

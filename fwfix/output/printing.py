@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext, suppress
 from datetime import tzinfo
 from typing import TextIO
 
@@ -39,8 +40,9 @@ class Output:
         self._zone = zone
 
     def lines(self, lines: Iterable[Line]) -> None:
-        """Print prose."""
-        write_lines(self._prose, lines, color=self._color and self._prose.isatty())
+        """Print prose; where it only goes along with a document, it is no reason to lose that."""
+        with suppress(OSError) if self._as_json else nullcontext():
+            write_lines(self._prose, lines, color=self._color and self._prose.isatty())
 
     def say(self, text: str) -> None:
         """Print one line of prose."""

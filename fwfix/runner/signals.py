@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from fwfix.model.plan import Reason
@@ -28,19 +28,26 @@ def interruptible(brake: Brake, pending: Callable[[], Sequence[str]]) -> Iterato
             name = signal.Signals(number).name
             said = f"\nfwfix: {name}: bringing started hosts to a known state; again to leave at once\n"
             # A handler may interrupt a write: nothing but the raw file descriptor is safe here.
-            os.write(2, said.encode())
+            _tell(said)
             brake.stop(
                 Reason(code="interrupted", message=f"the run was interrupted ({name})", next="apply it again")
             )
             return
         for line in pending():
-            os.write(2, f"{line}\n".encode())
+            _tell(f"{line}\n")
         os._exit(EXIT_INTERRUPTED)
 
     before = {number: signal.signal(number, heed) for number in _SIGNALS}
     try:
         yield
     finally:
-        sys.stderr.flush()
+        with suppress(OSError):
+            sys.stderr.flush()
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _tell(text: str) -> None:
+    """Write to stderr, which is gone where the signal is that the terminal hung up."""
+    with suppress(OSError):
+        os.write(2, text.encode())

@@ -364,3 +364,15 @@ def test_lines_of_many_threads_do_not_mix() -> None:
     lines = stream.getvalue().splitlines()
     assert len(lines) == 400
     assert all(line[9:].startswith("host-") and line.endswith(": applied") for line in lines)
+
+
+def test_progress_that_nobody_reads_any_more_does_not_end_the_run() -> None:
+    class Gone(io.StringIO):
+        def write(self, _: str) -> int:
+            raise BrokenPipeError
+
+    lines = PlainLines(Gone(), "apply")
+    lines.run_started(hosts=1)
+    lines.host_step("gw", "arm")
+    lines.note("goes on")
+    lines.close()
