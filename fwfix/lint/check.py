@@ -29,7 +29,7 @@ def check_templates(directories: Sequence[Path]) -> Report:
     """Render every script, the site's own templates in front of the built-in ones, and check it."""
     scripts, errors = render_all(directories)
     loader = TracingLoader(directories)
-    findings = {_unrendered(error) for error in errors}
+    findings = {_unrendered(error, loader) for error in errors}
     for script in scripts:
         for problem in _check(script):
             name, line = script.place(problem.line)
@@ -73,13 +73,16 @@ def _file(name: str, loader: TracingLoader) -> str:
     return f"{BUILTIN}{bare}" if origin.origin == "builtin" else origin.origin
 
 
-def _unrendered(error: str) -> Finding:
+def _unrendered(error: str, loader: TracingLoader) -> Finding:
     match = _PLACED.fullmatch(error)
     if match is None:
         return Finding(file="templates", line=1, message=error)
     path = Path(match["file"])
     ours = builtin_templates()
-    file = f"{BUILTIN}{path.relative_to(ours).as_posix()}" if path.is_relative_to(ours) else match["file"]
+    if path.is_relative_to(ours):
+        file = f"{BUILTIN}{path.relative_to(ours).as_posix()}"
+    else:
+        file = _file(match["file"], loader) if match["file"] in loader.list_templates() else match["file"]
     return Finding(file=file, line=int(match["line"] or 1), message=match["message"])
 
 

@@ -1,5 +1,7 @@
 """Every check of one PowerShell script."""
 
+import functools
+
 from fwfix.lint.commands import check_commands
 from fwfix.lint.dialect import check_dialect, check_syntax
 from fwfix.lint.finding import Problem
@@ -8,6 +10,7 @@ from fwfix.lint.tree import parse
 from fwfix.lint.variables import check_variables
 
 
+@functools.lru_cache(maxsize=64)
 def check_powershell(source: str) -> tuple[Problem, ...]:
     """Return what PowerShell 3.0, 4.0 or 5.1 would not take, or would take for something else."""
     root = parse(source)

@@ -191,7 +191,7 @@ def _linux_hosts() -> Iterator[linux.LinuxContext]:
     backends: tuple[linux.Backend, ...] = ("iptables", "nft")
     for backend in backends:
         for protections in _policies():
-            for families, published in ((_BOTH, _published()), (_BOTH, ()), ((Family.IPV4,), ())):
+            for families, published in ((_BOTH, _published()), ((Family.IPV4,), ())):
                 yield linux.LinuxContext(
                     run_id=_RUN,
                     backend=backend,

@@ -1,5 +1,6 @@
 """Checks the syntax of a shell script with every POSIX shell of this machine; none of it runs."""
 
+import functools
 import re
 import shutil
 import subprocess
@@ -19,6 +20,7 @@ def shells() -> tuple[tuple[str, ...], ...]:
     return tuple(words for words in there if words != ("sh",)) or there
 
 
+@functools.lru_cache(maxsize=256)
 def check_shell(source: str) -> tuple[Problem, ...]:
     """Return what a shell does not take."""
     problems: dict[int, str] = {}

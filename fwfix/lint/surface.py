@@ -96,10 +96,11 @@ def cmdlet_names() -> tuple[str, ...]:
 
 @functools.cache
 def _spellings() -> Mapping[str, str]:
+    common = {name.lower(): name for name in ("ErrorAction", "WarningAction", "ErrorVariable", "OutVariable")}
     members = (names for entry in _table()["types"].values() for names in entry.values())
     types = {name.lower(): name for names in members for name in names}
     sets = (each for versions in cmdlets().values() for known in versions.values() for each in known)
-    return {**types, **{key: parameter.name for each in sets for key, parameter in each.items()}}
+    return {**common, **types, **{key: parameter.name for each in sets for key, parameter in each.items()}}
 
 
 def spelling(name: str) -> str:

@@ -9,7 +9,7 @@ import tree_sitter_powershell
 from fwfix.lint.finding import Problem
 
 Node = tree_sitter.Node
-_STATEMENT_LEVELS = frozenset({"pipeline", "pipeline_chain"})
+_LEVELS = frozenset({"pipeline", "pipeline_chain", "string_literal", "expression_with_unary_operator"})
 
 
 @functools.cache
@@ -43,9 +43,7 @@ def child(node: Node, kind: str) -> Node | None:
 
 def core(node: Node) -> Node:
     """Go down through nodes that only name a level of precedence."""
-    while node.child_count == 1 and (
-        node.type.endswith("_expression") or node.type in _STATEMENT_LEVELS or node.type == "string_literal"
-    ):
+    while node.child_count == 1 and (node.type.endswith("_expression") or node.type in _LEVELS):
         node = node.children[0]
     return node
 

@@ -1,0 +1,148 @@
+"""The lint finds what PowerShell 3.0 to 5.1 would not take, and what is outside the dialect of templates."""
+
+import re
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from fwfix.lint.powershell import check_powershell
+from fwfix.lint.rendering import render_all
+from fwfix.lint.tree import Node, find, parse, text_of
+
+WRONG = {
+    "parameter-misspelt": ("Get-NetFirewallRule -PolicyStor 'x'", "no parameter -policystor"),
+    "parameter-abbreviated": ("Get-Service -Name 'x' -ErrorAct 'Stop'", "write -ErrorAction out"),
+    "parameter-too-new": ("Get-NetTCPConnection -OwningProcess 1", "in PowerShell 3.0"),
+    "parameter-of-7": ("1 | ForEach-Object -Parallel { $_ }", "no parameter -parallel"),
+    "json-of-7": ("ConvertTo-Json -InputObject 1 -Depth 3 -AsArray", "no parameter -asarray"),
+    "common-parameter-too-new": ("Get-Printer -InformationAction 'Ignore'", "in PowerShell 3.0, 4.0"),
+    "parameter-sets": ("Get-CimInstance -ClassName x -Query z -Filter y", "no parameter set"),
+    "mandatory": ("New-NetFirewallRule -Name 'x'", "-DisplayName is missing"),
+    "too-many-values": ("Start-Sleep 1 2", "too many"),
+    "splatted": ("$r = @{ DisplayName = 'a'; Namee = 'b' }\nNew-NetFirewallRule @r", "no parameter -namee"),
+    "splatted-in-a-loop": (
+        "$r = @()\n$r += @{ DisplayNam = 'a' }\nforeach ($q in $r) { New-NetFirewallRule @q }",
+        "no parameter -displaynam",
+    ),
+    "splatted-unseen": ("$r = Get-Printer\nNew-NetFirewallRule @r", "no hashtable"),
+    "cmdlet-misspelt": ("Get-NetFirewalRule -Name 'a'", "did you mean Get-NetFirewallRule"),
+    "cmdlet-outside": ("'a' | Set-Content 'x'", "Set-Content is no function"),
+    "alias": ("Get-Printer | Where { $_ }", "Where is no function"),
+    "program-without-exe": ("$x = @(whoami /groups)", "with .exe"),
+    "function-parameter": ("function f {\n param($A)\n $A\n}\nf -B 1", "no parameter -b"),
+    "function-values": ("function f {\n param($A)\n $A\n}\nf 1 2", "takes 1 values"),
+    "static-misspelt": ("$x = [IO.File]::Exist('a')", "did you mean Exists"),
+    "static-too-new": ("$x = [Convert]::ToHexString($null)", "does not exist in .NET Framework 4.5"),
+    "overload-too-new": ("[IO.File]::Move('a', 'b', $true)", "takes 2 arguments"),
+    "property-misspelt": ("$x = [DateTime]::UtcNow.Yaer", "does not exist"),
+    "property-of-a-variable": ("$t = [DateTime]::UtcNow\n$x = $t.Yaer", "does not exist"),
+    "method-misspelt": ("$x = [DateTime]::UtcNow.ToUniversalTme()", "did you mean ToUniversalTime"),
+    "method-of-a-parameter": ("function f {\n param([string]$A)\n $A.Trimm()\n}\nf 'a'", "did you mean Trim"),
+    "method-of-anything": ("$x = $null.Trimm()", "no type of the dialect has a method Trimm"),
+    "method-in-an-argument": ("Write-Output ('a').Trm()", "did you mean Trim"),
+    "method-in-a-string": ('$x = "a$([IO.File]::Exist(1))"', "did you mean Exists"),
+    "contains-too-new": ("$x = 'a'.Contains('b', [StringComparison]::Ordinal)", "takes 1 arguments"),
+    "enum-misspelt": ("$x = [StringComparison]::Ordnal", "did you mean Ordinal"),
+    "split-of-a-text": ("$x = 'a'.Split('::')", "use -split"),
+    "type-misspelt": ("$x = New-Object Text.UTF8Encodng", "did you mean [Text.UTF8Encoding]"),
+    "type-outside": ("$x = [xml]'<a/>'", "not a type of the dialect"),
+    "cim-members": ("$x = $null.CimInstanceProperties", "cast it to [string]"),
+    "null-coalescing": ("$a = $null ?? 1", "?? is new in PowerShell 7"),
+    "ternary": ("$a = 1\n$b = $a ? 2 : 3", "new in PowerShell 7"),
+    "chain": ("whoami.exe && whoami.exe", "new in PowerShell 7"),
+    "syntax": ("if (1) {", "missing"),
+    "switch": ("switch (1) { 1 { 2 } }", "`switch`"),
+    "redirection": ("whoami.exe 2>$null", "redirections"),
+    "operator": ("$x = 5 -band 1", "-band"),
+    "operator-is": ("$x = 5 -is [int]", "-is"),
+    "unrolled-if": ("$x = if (1) { @(1) } else { @() }", "wrap it in @( )"),
+    "unrolled-return": ("function f { return @(1) }", "return unrolls"),
+    "unrolled-entry": ("$x = @{ a = (1, 2 | ForEach-Object { $_ }) }", "write @( )"),
+    "uncaptured": ("$l = New-Object Collections.ArrayList\n$l.Add(1)", "becomes output"),
+    "args-of-a-block": ("& { $args }", "is its own"),
+    "stale-matches": ("$x = 'a' -match 'b'\n$y = $Matches[0]", "inside the if"),
+    "compared-as-texts": ("$p = '10'\nif ($p -lt 9) { 1 }", "cast the left side"),
+    "json-piped": ("@(1) | ConvertTo-Json -Depth 2", "-InputObject"),
+    "json-depth": ("ConvertTo-Json -InputObject 1", "say -Depth"),
+    "json-top-level-array": ("ConvertFrom-Json -InputObject '1' | Out-Null", "assign it"),
+    "unregister-asks": ("Unregister-ScheduledTask -TaskName 'x'", "-Confirm:$false"),
+    "quote-in-an-argument": ("""whoami.exe 'a "b" c'""", "quotes inside"),
+    "typographic-end": ("$x = 'a \u2019 b'", "double it"),
+    "typographic-quote": ("Write-Output \u201ca\u201d", "write plain ones"),
+    "variable-misspelt": ("$there = 1\nWrite-Output $theer", "did you mean $there"),
+}
+RIGHT = """
+$text = 'it''s a \u2019\u2019 quote'
+$names = @('a', "b $text c")
+$found = [ordered]@{}
+foreach ($name in $names) { $found[$name] = [string]$name.Length }
+$found.Add('x', 1)
+$list = New-Object Collections.ArrayList
+[void]$list.Add(1)
+function Get-FwfixThing {
+    param([string]$Path, [switch]$Deep)
+    if ($Path -match '^(a)') { return $Matches[1] }
+    try { return [IO.File]::ReadAllText($Path).Trim() } catch { throw }
+}
+$rules = @(Get-NetFirewallRule -PolicyStore 'ActiveStore' -Name $names | Where-Object { $_ })
+while ([DateTime]::UtcNow -lt [DateTime]::UtcNow.AddSeconds(1)) { Start-Sleep -Milliseconds 50 }
+$thing = [string](Get-FwfixThing -Deep 'a')
+whoami.exe /groups | Out-Null
+Unregister-ScheduledTask -TaskName $thing -Confirm:$false
+Write-Output (ConvertTo-Json -InputObject @{ rules = $rules; list = $list.ToArray() } -Depth 4 -Compress)
+exit 0
+"""
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_the_lint_finds(name: str) -> None:
+    source, expected = WRONG[name]
+    messages = [problem.message for problem in check_powershell(source + "\n")]
+    assert any(expected in message for message in messages), messages
+
+
+def test_the_dialect_passes() -> None:
+    assert check_powershell(RIGHT) == ()
+
+
+def test_a_problem_has_the_line_on_which_it_stands() -> None:
+    (problem,) = check_powershell("$a = 1\n\n$b = [IO.File]::Exist('a')\n")
+    assert problem.line == 3
+
+
+def parameters(root: Node) -> Iterator[Node]:
+    yield from find(root, "command_parameter")
+
+
+def names(root: Node) -> Iterator[Node]:
+    for command in find(root, "command"):
+        yield from (each for each in command.children if each.type == "command_name")
+
+
+def statics(root: Node) -> Iterator[Node]:
+    for node in find(root, "member_access", "invokation_expression"):
+        if any(each.type == "::" for each in node.children):
+            yield from (each for each in node.children if each.type == "member_name")
+
+
+def methods(root: Node) -> Iterator[Node]:
+    for node in find(root, "invokation_expression"):
+        yield from (each for each in node.children if each.type == "member_name")
+
+
+@pytest.mark.parametrize("kind", [parameters, names, statics, methods], ids=lambda kind: kind.__name__)
+def test_every_misspelt_word_of_our_own_scripts_is_found(kind: Callable[[Node], Iterator[Node]]) -> None:
+    scripts, errors = render_all(())
+    assert errors == ()
+    changed = 0
+    for script in {each.name: each for each in scripts if each.language == "powershell"}.values():
+        lines = script.text.split("\n")
+        words = {(node.start_point[0], text_of(node)) for node in kind(parse(script.text))}
+        for row, word in words:
+            lines[row] = re.sub(re.escape(word) + r"(?![\w-])", word.rstrip(":") + "qx", lines[row])
+        found = {(problem.line, problem.message.lower()) for problem in check_powershell("\n".join(lines))}
+        for row, word in words:
+            changed += 1
+            wrong = word.rstrip(":").lower() + "qx"
+            assert any(line == row + 1 and wrong in message for line, message in found), (row + 1, word)
+    assert changed > 20

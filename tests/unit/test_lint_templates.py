@@ -1,0 +1,143 @@
+"""`fwfix templates check` says which line of which template is wrong, in our own and in a user's."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from fwfix.cli.main import app
+from fwfix.lint.check import check_templates, check_xml
+from fwfix.lint.rendering import render_all
+from fwfix.lint.shell import check_shell, shells
+from fwfix.rendering.loader import builtin_templates
+
+
+def run(*words: str) -> Result:
+    return CliRunner().invoke(app, ["templates", "check", *words])
+
+
+def own(folder: Path, name: str, old: str, new: str) -> int:
+    """Put a changed copy of a built-in template into a folder; return the line of the change."""
+    text = (builtin_templates() / name).read_text()
+    assert old in text
+    target = folder / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(text.replace(old, new, 1))
+    return text[: text.index(old)].count("\n") + 1
+
+
+def test_the_built_in_templates_pass() -> None:
+    done = run()
+    assert done.stdout == ""
+    assert done.exit_code == 0
+
+
+def test_every_template_is_part_of_a_script() -> None:
+    scripts, errors = render_all(())
+    assert errors == ()
+    used = {name for script in scripts for name in script.templates}
+    root = builtin_templates()
+    assert used == {path.relative_to(root).as_posix() for path in root.rglob("*.j2")}
+
+
+def test_every_line_of_a_script_knows_its_template() -> None:
+    scripts, _ = render_all(())
+    root = builtin_templates()
+    for script in scripts:
+        assert len(script.places) == script.text.count("\n") + 1, script.name
+    arm = next(each for each in scripts if each.name == "arm" and each.language == "powershell")
+    for number, line in enumerate(arm.text.split("\n"), start=1):
+        name, at = arm.place(number)
+        if "function " in line:
+            assert (root / name).read_text().splitlines()[at - 1] == line
+
+
+def test_a_misspelt_parameter_of_an_own_template_is_found_with_its_line(tmp_path: Path) -> None:
+    name = "windows/parts/undo.ps1.j2"
+    line = own(tmp_path, name, "Remove-NetFirewallRule -Name", "Remove-NetFirewallRule -Nam")
+    done = run(str(tmp_path))
+    assert done.exit_code == 2
+    (finding,) = done.stdout.splitlines()
+    assert finding.startswith(f"{tmp_path / name}:{line}: Remove-NetFirewallRule has no parameter -nam")
+
+
+def test_a_misspelt_member_of_an_own_template_is_found_with_its_line(tmp_path: Path) -> None:
+    name = "windows/parts/common.ps1.j2"
+    line = own(tmp_path, name, "::ReadAllText(", "::ReadAlText(")
+    (finding,) = check_templates([tmp_path]).findings
+    assert (finding.file, finding.line) == (str(tmp_path / name), line)
+    assert "ReadAllText" in finding.message
+
+
+def test_a_broken_shell_script_is_found_in_its_template(tmp_path: Path) -> None:
+    name = "linux/parts/common.sh.j2"
+    text = (builtin_templates() / name).read_text()
+    target = tmp_path / name
+    target.parent.mkdir(parents=True)
+    target.write_text(text + "if true; then echo }; fi )\n")
+    findings = check_templates([tmp_path]).findings
+    assert {each.file for each in findings} == {str(target)}
+    assert text.count("\n") + 1 in {each.line for each in findings}
+
+
+def test_a_name_that_is_not_there_is_found_with_its_line(tmp_path: Path) -> None:
+    line = own(tmp_path, "linux/apply.sh.j2", "{{ run_id | sh }}", "{{ runid | sh }}")
+    findings = check_templates([tmp_path]).findings
+    assert {(each.file, each.line) for each in findings} == {(str(tmp_path / "linux/apply.sh.j2"), line)}
+    assert "runid" in findings[0].message
+
+
+def test_broken_jinja_is_found(tmp_path: Path) -> None:
+    own(tmp_path, "windows/confirm.ps1.j2", "{% for name in names %}", "{% for name of names %}")
+    (finding,) = check_templates([tmp_path]).findings
+    assert finding.file == str(tmp_path / "windows/confirm.ps1.j2")
+
+
+def test_a_task_that_is_no_xml_is_found(tmp_path: Path) -> None:
+    own(tmp_path, "windows/host/task.xml.j2", "</Settings>", "</Setings>")
+    assert any("no XML" in each.message for each in check_templates([tmp_path]).findings)
+    assert check_xml("<a/>") == ()
+
+
+def test_a_template_that_nothing_uses_is_found(tmp_path: Path) -> None:
+    target = tmp_path / "linux" / "aply.sh.j2"
+    target.parent.mkdir()
+    shutil.copy(builtin_templates() / "linux/apply.sh.j2", target)
+    (finding,) = check_templates([tmp_path]).findings
+    assert finding.message.endswith("did you mean linux/apply.sh.j2?")
+
+
+def test_a_template_that_wraps_a_built_in_one_passes(tmp_path: Path) -> None:
+    target = tmp_path / "linux" / "rollback.sh.j2"
+    target.parent.mkdir()
+    target.write_text('# Announced.\n{% include "builtin/linux/rollback.sh.j2" %}\n')
+    assert check_templates([tmp_path]).findings == ()
+
+
+def test_the_json_is_one_document_with_every_finding(tmp_path: Path) -> None:
+    line = own(
+        tmp_path, "windows/apply.ps1.j2", "Disable-NetFirewallRule -Name", "Disable-NetFirewallRul -Name"
+    )
+    done = run(str(tmp_path), "--json")
+    assert done.exit_code == 2
+    document = json.loads(done.stdout)
+    (row,) = document["findings"]
+    assert row["file"] == str(tmp_path / "windows/apply.ps1.j2")
+    assert row["line"] == line
+    assert document["scripts"] > 20
+
+
+def test_a_folder_that_is_not_there_is_refused() -> None:
+    done = run("/nowhere/at/all")
+    assert done.exit_code != 0
+    assert "/nowhere/at/all" in str(done.exception)
+
+
+@pytest.mark.parametrize("source", ["if true; then\n", 'echo "x\n', "case x in\n", "f() {\n"])
+def test_a_shell_that_is_here_refuses_broken_scripts(source: str) -> None:
+    if not shells():
+        pytest.skip("no POSIX shell is installed")
+    assert check_shell("a=1\n" + source)
+    assert check_shell("a=1\n") == ()
