@@ -79,6 +79,18 @@ def test_two_distinct_people_must_have_approved_before_a_host_is_touched(
     assert "1 count" in refused(site, plan, "--require-approvals", "1")
     approve(site, plan, people, "bob")
     assert "2 count" in refused(site, plan, "--require-approvals", "3")
+    page = subprocess.run(
+        site.fwfix.bare("plan", "show", str(plan), "--format", "md"),
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    assert [line for line in page.splitlines() if line.startswith("## ")] == [
+        "## Impact",
+        "## Test",
+        "## Backout",
+    ]
+    assert "Signed by: alice@corp.example" in page
     ended = site.fwfix.apply(str(plan))
     assert ended.outcome() == "applied"
     shown = site.fwfix.run("runs", "show", ended.run_id).document
