@@ -1,0 +1,162 @@
+"""Confirm, apply and the timer of a Windows host at the same moment: the file decides."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fwfix.lab.windows.model.rules import Rule
+from fwfix.lab.windows.powershell import DESKTOP_5_1, Engine
+from fwfix.model.observation import RecordState
+
+if TYPE_CHECKING:
+    from conftest import Windows, Wish
+
+RUN, LATER = "20261121T220003Z-4f2a", "20261122T220003Z-00b1"
+RULE = f"fwfix-{RUN}-1"
+
+
+def around_rename(
+    windows: "Windows",
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    before: Callable[[], None] = lambda: None,
+    after: Callable[[], None] = lambda: None,
+) -> None:
+    """Do something right before or after the rename that confirms."""
+    files, real = windows.host.files, windows.host.files.move
+
+    def move(source: str, target: str, *, overwrite: bool) -> None:
+        confirms = target.endswith("state.confirmed")
+        if confirms:
+            before()
+        real(source, target, overwrite=overwrite)
+        if confirms:
+            after()
+
+    monkeypatch.setattr(files, "move", move)
+
+
+def test_confirm_that_comes_after_the_timer_has_lost(
+    windows: "Windows", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = windows.plan()
+    assert windows.arm(plan, seconds=60).ok
+    assert windows.apply(plan).ok
+
+    def timer_fires() -> None:
+        windows.clock.ahead += 61
+        windows.wait(lambda: windows.state() is RecordState.REVERTED)
+
+    around_rename(windows, monkeypatch, before=timer_fires)
+    answer = windows.confirm(plan)
+    assert (answer.code, answer.state) == ("lost-race", RecordState.REVERTED)
+    assert windows.ours() == []
+
+
+def test_a_rename_that_came_too_late_is_taken_back(
+    windows: "Windows", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = windows.plan()
+    assert windows.arm(plan, seconds=60).ok
+    assert windows.apply(plan).ok
+
+    def time_passes() -> None:
+        windows.clock.ahead += 61
+
+    around_rename(windows, monkeypatch, after=time_passes)
+    answer = windows.confirm(plan)
+    assert (answer.code, answer.state) == ("too-late", RecordState.REVERTED)
+    assert windows.ours() == []
+    assert windows.tasks() == []
+
+
+def test_a_rename_that_fails_confirms_nothing_and_the_timer_reverts(
+    windows: "Windows", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = windows.plan()
+    assert windows.arm(plan, seconds=60).ok
+    assert windows.apply(plan).ok
+
+    def disk_fails() -> None:
+        raise OSError(5, "Input/output error")
+
+    around_rename(windows, monkeypatch, before=disk_fails)
+    answer = windows.confirm(plan)
+    assert (answer.code, answer.state) == ("not-armed", RecordState.ARMED)
+    windows.clock.ahead += 61
+    windows.wait(lambda: windows.state() is RecordState.REVERTED)
+    assert windows.ours() == []
+
+
+def test_a_timer_that_fires_between_two_rules_leaves_neither(
+    windows: "Windows", wish: "Wish", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = windows.plan(wish(), wish(port=515))
+    assert windows.arm(plan, seconds=60).ok
+    real = windows.host.firewall.add
+    made: list[str] = []
+
+    def add(rule: Rule) -> Rule:
+        made.append(rule.name)
+        if len(made) > 1:
+            windows.clock.ahead += 61
+            windows.wait(lambda: windows.state() is RecordState.REVERTED)
+        return real(rule)
+
+    monkeypatch.setattr(windows.host.firewall, "add", add)
+    answer = windows.apply(plan)
+    assert len(made) == 2
+    assert answer.code == "lost-race"
+    assert windows.ours() == []
+
+
+def test_a_later_run_that_is_not_confirmed_puts_the_older_one_back_in_force(
+    windows: "Windows", wish: "Wish"
+) -> None:
+    windows.applied()
+    standing = windows.rules()
+    plan = windows.plan(wish("192.0.2.0/28"), run_id=LATER)
+    assert windows.arm(plan, seconds=60).ok
+    assert windows.apply(plan).ok
+    assert "|Active=FALSE|" in windows.rules()[RULE]
+    windows.clock.ahead += 61
+    windows.wait(lambda: windows.state(LATER) is RecordState.REVERTED)
+    assert windows.rules() == standing
+    assert windows.draft().in_place
+
+
+def test_the_older_run_is_enabled_before_the_newer_goes(windows: "Windows", wish: "Wish") -> None:
+    windows.applied()
+    windows.applied(wish("192.0.2.0/28"), run_id=LATER)
+    holes: list[dict[str, str]] = []
+
+    def look() -> None:
+        if not any("|Active=TRUE|" in text for name, text in windows.rules().items() if "fwfix" in name):
+            holes.append(windows.rules())
+
+    windows.host.firewall.on_change(look)
+    assert windows.rollback(LATER).ok
+    assert holes == []
+
+
+def test_a_lost_apply_is_undone_by_the_rollback(windows: "Windows", wish: "Wish") -> None:
+    before = windows.rules()
+    plan = windows.edit(
+        windows.plan(wish(), wish(port=515)),
+        "apply",
+        "$there = Get-FwfixRules $localRules\n    $after",
+        "exit 9\n    $after",
+    )
+    assert windows.arm(plan).ok
+    windows.run(windows.driver.apply(plan, probe_sources=()))
+    assert len(windows.ours()) == 2
+    assert windows.rollback().ok
+    assert windows.rules() == before
+
+
+def test_powershell_2_gets_an_answer_that_says_what_is_wrong(windows: "Windows") -> None:
+    text = windows.driver.observe(()).script.text
+    text = text.replace("$PSVersionTable.PSVersion.Major -lt 3", "$true")
+    said = Engine(edition=DESKTOP_5_1).run(text)
+    assert b'"code":"unsupported-os"' in said.stdout
