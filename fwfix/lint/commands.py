@@ -153,7 +153,8 @@ def check_commands(root: Node) -> Iterator[Problem]:
 
 
 def _unknown(call: Call, own: Iterable[str]) -> str:
-    written = text_of(call.node).split()[0]
+    if not call.shown:
+        return "something is missing here"
     names = {name.lower(): name for name in (*cmdlet_names(), *own)}
     near = get_close_matches(call.name, names, n=1, cutoff=0.8)
     hint = f"; did you mean {names[near[0]]}?" if near else ""
@@ -161,7 +162,7 @@ def _unknown(call: Call, own: Iterable[str]) -> str:
         hint = "; write numbers that begin a pipeline in ( )"
     elif not hint and "-" not in call.name:
         hint = "; write a program with .exe, and a cmdlet with its full name"
-    return f"{written} is no function of this script and no cmdlet of the dialect{hint}"
+    return f"{call.shown} is no function of this script and no cmdlet of the dialect{hint}"
 
 
 def _check_function(call: Call, known: ParameterSet, more: bool) -> Iterator[Problem]:  # noqa: FBT001 - one fact
@@ -179,7 +180,10 @@ def _check_cmdlet(call: Call) -> Iterator[Problem]:
         yield at(call.node, f"{call.shown} is not there in PowerShell {', '.join(absent)}")
     every = {name for sets in versions.values() for each in sets for name in each}
     wrong = False
-    for name, (node, _) in call.named.items():
+    types = _known(call.name, {})
+    for name, (node, value) in call.named.items():
+        if value is None and node.type == "command_parameter" and types.get(name):
+            yield at(node, f"-{spelling(name)} of {call.shown} needs a value")
         lacking = [version for version in versions if not _takes(name, version, versions[version])]
         if lacking:
             wrong = True

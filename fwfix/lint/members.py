@@ -179,9 +179,10 @@ def _check_types(root: Node) -> Iterator[Problem]:
         if not _is_type(text_of(node).strip("[]").strip()):
             yield at(node, _unknown_type(text_of(node)))
     for call in calls(root):
-        if call.name == "new-object" and (call.positional or "typename" in call.named):
-            named = call.named.get("typename", (call.node, None))[1]
-            written = text_of(named if named is not None else call.positional[0]).strip("'\"")
+        named = call.named.get("typename", (call.node, None))[1]
+        first = named if named is not None else next(iter(call.positional), None)
+        if call.name == "new-object" and first is not None:
+            written = text_of(first).strip("'\"")
             if not _is_type(written):
                 yield at(call.node, _unknown_type(f"[{written}]"))
 

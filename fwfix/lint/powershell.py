@@ -6,7 +6,7 @@ from fwfix.lint.commands import check_commands
 from fwfix.lint.dialect import check_dialect, check_syntax
 from fwfix.lint.finding import Problem
 from fwfix.lint.members import Types, check_members
-from fwfix.lint.tree import parse
+from fwfix.lint.tree import parse, walk
 from fwfix.lint.variables import check_variables
 
 
@@ -14,6 +14,9 @@ from fwfix.lint.variables import check_variables
 def check_powershell(source: str) -> tuple[Problem, ...]:
     """Return what PowerShell 3.0, 4.0 or 5.1 would not take, or would take for something else."""
     root = parse(source)
+    if all(node.type in {"comment", "ERROR", "program"} for node in walk(root)):
+        # To the grammar a script without a statement is an error; to PowerShell it is not.
+        return ()
     problems = {*check_syntax(root)}
     if not problems:
         # Where the syntax is wrong everything else is guessing.

@@ -18,6 +18,9 @@ WRONG = {
     "common-parameter-too-new": ("Get-Printer -InformationAction 'Ignore'", "in PowerShell 3.0, 4.0"),
     "parameter-sets": ("Get-CimInstance -ClassName x -Query z -Filter y", "no parameter set"),
     "mandatory": ("New-NetFirewallRule -Name 'x'", "-DisplayName is missing"),
+    "value-missing": ("Get-Printer -Name", "-Name of Get-Printer needs a value"),
+    "type-missing": ("New-Object -TypeName", "-TypeName of New-Object needs a value"),
+    "expression-missing": ("foreach ($a in) {}", "something is missing"),
     "too-many-values": ("Start-Sleep 1 2", "too many"),
     "splatted": ("$r = @{ DisplayName = 'a'; Namee = 'b' }\nNew-NetFirewallRule @r", "no parameter -namee"),
     "splatted-in-a-loop": (
@@ -103,6 +106,11 @@ def test_the_lint_finds(name: str) -> None:
 
 def test_the_dialect_passes() -> None:
     assert check_powershell(RIGHT) == ()
+
+
+@pytest.mark.parametrize("source", ["", "\n", "# nothing but a word\n"])
+def test_a_script_without_a_statement_passes(source: str) -> None:
+    assert check_powershell(source) == ()
 
 
 def test_a_problem_has_the_line_on_which_it_stands() -> None:
