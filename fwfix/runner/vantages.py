@@ -10,7 +10,7 @@ from typing import Protocol
 from fwfix.drivers.connect import connect_invocation, read_readings
 from fwfix.errors import HostError
 from fwfix.executors.base import Executor
-from fwfix.model.host import Host
+from fwfix.model.host import Host, Platform
 from fwfix.model.outcome import ProbeResult, Reading, Target
 from fwfix.model.plan import HostPlan
 from fwfix.model.policy import Address, Family
@@ -130,8 +130,15 @@ def controller_sources(plan: HostPlan) -> Mapping[Family, Address]:
     found: dict[Family, Address] = {}
     for destination in plan.probe_addresses:
         family = Family.of(destination)
-        if seen is not None and Family.of(seen) is family and plan.host.ssh.jump is None:
+        if seen is not None and Family.of(seen) is family and not _comes_through_another(plan.host):
             found[family] = seen
         elif (source := source_address(destination)) is not None:
             found.setdefault(family, ip_address(str(source)))
     return found
+
+
+def _comes_through_another(host: Host) -> bool:
+    """Tell whether the address that a host sees is that of a jump host or a proxy."""
+    if host.platform is Platform.WINDOWS:
+        return host.winrm.jump is not None or host.winrm.proxy is not None
+    return host.ssh.jump is not None
