@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import secrets
 import shlex
@@ -11,7 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -26,18 +27,13 @@ if TYPE_CHECKING:
 
 _DEFAULT_DIR = Path("fwfix-demo")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM))
-_NO_STORY = "the main job does not run on Windows twins yet"
+_TWINS = "The Windows hosts are twins, not Windows: docs/windows-twin.md says what stands in."
 
 
 def demo(
     context: typer.Context,
     linux: Annotated[int, typer.Option("--linux", metavar="N", min=0, max=200, help="Linux hosts.")] = 3,
-    windows: Annotated[
-        int | None,
-        typer.Option(
-            "--windows", metavar="N", min=0, max=40, help="Windows twins; with --keep.", show_default=False
-        ),
-    ] = None,
+    windows: Annotated[int, typer.Option("--windows", metavar="N", min=0, max=40, help="Windows twins.")] = 1,
     directory: Annotated[
         Path | None,
         typer.Option(
@@ -59,10 +55,8 @@ def demo(
     """Build throw-away hosts on this machine, run the main job on them, and remove them."""
     if keep and clean:
         raise UsageError("--keep and --clean exclude each other")
-    if windows and not keep:
-        raise UsageError(f"--windows {windows}: {_NO_STORY}", next="Add --keep.")
     if not clean and not linux and not windows:
-        raise UsageError("--linux 0 leaves no host to build", next="Ask for one at least.")
+        raise UsageError("--linux 0 and --windows 0 leave no host to build", next="Ask for one at least.")
     chosen = directory or _DEFAULT_DIR
     if clean and not _may_hold_a_demo(chosen):
         typer.echo(f"There is no demo in {chosen}.")
@@ -71,7 +65,7 @@ def demo(
     if clean:
         _clean(chosen)
     elif keep:
-        _keep(chosen, linux, windows=windows or 0, owner=owner)
+        _keep(chosen, linux, windows=windows, owner=owner)
     else:
         _show(directory or _scratch(), linux, windows=windows, color=program(context).color)
 
@@ -166,7 +160,7 @@ def _keep(directory: Path, linux: int, *, windows: int, owner: str) -> None:
             raise
     tell_kept(directory / inventory.name, directory, count=linux + windows)
     if windows:
-        typer.echo("The Windows hosts are twins, not Windows: docs/windows-twin.md says what stands in.")
+        typer.echo(_TWINS)
 
 
 def _give(lab: Lab, owner: str) -> None:
@@ -189,20 +183,30 @@ def _clean(directory: Path) -> None:
     typer.echo(f"Everything that the demo made in {directory} is removed.")
 
 
-def _show(directory: Path, linux: int, *, windows: int | None, color: bool) -> None:
+def _rules(lab: Lab) -> Mapping[str, str]:
+    """Return every host's firewall rules: of a twin, what its packet filter holds."""
+    found = {host.name: host.iptables_save() + host.ip6tables_save() for host in lab.hosts}
+    for host in json.loads((lab.directory / "demo.json").read_text(encoding="utf-8"))["hosts"]:
+        if host["platform"] == "windows":
+            argv = ["nsenter", f"--net=/run/netns/{host['netns']}", "nft", "--stateless", "list", "ruleset"]
+            found[host["name"]] = subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+    return found
+
+
+def _show(directory: Path, linux: int, *, windows: int, color: bool) -> None:
     from fwfix.cli.demo_story import Scene, Story, SurpriseError
 
     lab = _new_lab(directory, keep=False)
     story = Story(color=color)
     with _signals():
         try:
-            story.begin(linux, note=None if windows == 0 else f"These hosts run Linux: {_NO_STORY}.")
-            inventory = _fill(lab, linux)
+            story.begin(linux, windows, note=_TWINS if windows else None)
+            inventory = _fill(lab, linux, windows=windows)
             scene = Scene(
                 inventory=inventory,
                 state_dir=lab.network.record.private / "state",
                 connect=lab.outside.connect,
-                rules=lambda: {host.name: host.iptables_save() + host.ip6tables_save() for host in lab.hosts},
+                rules=lambda: _rules(lab),
             )
             story.tell(scene)
         except SurpriseError as surprise:

@@ -65,13 +65,13 @@ class Story:
         self._began = time.monotonic()
         self._step = 0
 
-    def begin(self, hosts: int, *, note: str | None) -> None:
+    def begin(self, linux: int, windows: int, *, note: str | None) -> None:
         """Say what is about to happen."""
+        counts = [(linux, "throw-away Linux host"), (windows, "Windows twin")]
+        what = " and ".join(plural(count, noun) for count, noun in counts if count)
         self._say(
             Line("fwfix closes exposed printing ports on a fleet, proves it, and can undo it.", Style.TITLE),
-            Line(
-                f"Building {plural(hosts, 'throw-away Linux host')} on this machine, each with a raw printing"
-            ),
+            Line(f"Building {what} on this machine, each with a raw printing"),
             Line(f"port ({_PORT}/tcp) that anybody can reach. Nothing else on this machine is touched."),
         )
         if note:
@@ -251,7 +251,10 @@ def _environment(state_dir: Path, *, color: bool) -> dict[str, str]:
 
 def _comparable(rules: Mapping[str, str]) -> Mapping[str, str]:
     """Leave out counters, comment lines and tables without a rule, which is what "as it was" leaves aside."""
-    return {name: "".join(_table(table) for table in text.split("COMMIT\n")) for name, text in rules.items()}
+    return {
+        name: "".join(_table(table) for table in text.split("COMMIT\n")) if "COMMIT\n" in text else text
+        for name, text in rules.items()
+    }
 
 
 def _table(text: str) -> str:
