@@ -154,32 +154,35 @@ def _counts_for(counter: Counter, vantage: Vantage) -> bool:
     return counter.source is not None and vantage.sources.get(counter.family) == counter.source
 
 
-def _silenced(evidence: Evidence) -> Mapping[Target, ProbeResult]:
-    """Return what answered before and is silent now that a rule of ours is enforced, and how it answered."""
+def _silenced(evidence: Evidence) -> Mapping[Target, str]:
+    """Return what is silent now that a rule of ours is enforced and was not before, and what was before."""
     before = {reading.target: reading.result for reading in evidence.before}
-    return {
-        reading.target: before[reading.target]
-        for reading in evidence.after
-        if reading.settled
-        and reading.result is ProbeResult.FILTERED
-        and before.get(reading.target) in (ProbeResult.OPEN, ProbeResult.CLOSED)
-        and (reading.target.family, reading.target.protocol, reading.target.port)
-        in evidence.judgement.enforced
-    }
+    found: dict[Target, str] = {}
+    for reading in evidence.after:
+        target, then = reading.target, before.get(reading.target)
+        key = (target.family, target.protocol, target.port)
+        silent = reading.settled and reading.result is ProbeResult.FILTERED
+        if not silent or key not in evidence.judgement.enforced:
+            continue
+        if then in (ProbeResult.OPEN, ProbeResult.CLOSED):
+            found[target] = f"{then} before"
+        elif then is ProbeResult.FILTERED and key in evidence.judgement.inherited:
+            found[target] = "blocked before by the run that this one replaces"
+    return found
 
 
 def _after(
     reading: Reading,
     expected: Expectation | None,
     counted: Mapping[tuple[str, Key], int],
-    silenced: Mapping[Target, ProbeResult],
+    silenced: Mapping[Target, str],
 ) -> Probe:
     target = reading.target
     packets = counted.get((target.vantage, (target.family, target.protocol, target.port)), 0)
     proven = expected is Expectation.BLOCKED and reading.result is not ProbeResult.OPEN
     proof = f"counter +{packets}" if packets else None
     if target in silenced:
-        proof = f"enforced; {silenced[target]} before"
+        proof = f"enforced; {silenced[target]}"
     return Probe(
         phase="after",
         target=target,

@@ -72,11 +72,13 @@ class Judgement:
         problems: what is missing, edited, or stands in front of our rules and could let a packet through.
         enforced: ports that a rule of ours provably blocks, where the platform counts no packets; there a
             probe that met something before and meets silence now is the proof.
+        inherited: ports that the replaced run blocked until now: silence before was its doing.
     """
 
     problems: tuple[str, ...] = ()
     counters: tuple[Counter, ...] = ()
     enforced: frozenset[tuple[Family, Protocol, int]] = frozenset()
+    inherited: frozenset[tuple[Family, Protocol, int]] = frozenset()
 
 
 class Driver(Interface):

@@ -165,6 +165,7 @@ class Windows:
             protections=wishes,
             scripts=draft.scripts,
             hazards=draft.hazards,
+            supersedes=draft.supersedes,
         )
 
     def arm(self, plan: HostPlan, *, seconds: int = 300) -> Answer:

@@ -126,6 +126,18 @@ def test_a_later_run_that_is_not_confirmed_puts_the_older_one_back_in_force(
     assert windows.draft().in_place
 
 
+def test_what_the_replaced_run_blocked_is_known_to_the_judgement(windows: "Windows", wish: "Wish") -> None:
+    windows.applied()
+    plan = windows.plan(wish("192.0.2.0/28"), run_id=LATER)
+    assert windows.arm(plan).ok
+    assert windows.judge(plan, LATER).inherited == frozenset()
+    assert windows.apply(plan).ok
+    judgement = windows.judge(plan, LATER)
+    assert judgement.problems == ()
+    assert {port for _, _, port in judgement.inherited} == {9100}
+    assert judgement.inherited == judgement.enforced
+
+
 def test_the_older_run_is_enabled_before_the_newer_goes(windows: "Windows", wish: "Wish") -> None:
     windows.applied()
     windows.applied(wish("192.0.2.0/28"), run_id=LATER)
