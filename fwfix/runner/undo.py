@@ -52,7 +52,11 @@ def newest_in_force(journal: Journal, limit: str | None) -> str | None:
             "this journal knows of no run",
             next="fwfix status -i INVENTORY shows what the hosts have; then fwfix rollback RUN -i INVENTORY.",
         )
-    newest = max(standing)
+    newest = next((run for run in sorted(standing, reverse=True) if _touches(journal, run, limit)), None)
+    if newest is None:
+        raise UsageError(
+            f"no run is in force on a host that {limit!r} names", next="fwfix runs list shows the runs."
+        )
     if len(standing[newest]) > MOST_WITHOUT_A_NAME and limit is None:
         commands = "\n  ".join(f"fwfix rollback {run_id}" for run_id in sorted(standing, reverse=True))
         raise UsageError(
@@ -60,6 +64,18 @@ def newest_in_force(journal: Journal, limit: str | None) -> str | None:
             next=f"Choose one of:\n  {commands}\n  fwfix rollback {newest} -l HOST",
         )
     return newest
+
+
+def _touches(journal: Journal, run_id: str, limit: str | None) -> bool:
+    """Tell whether a limit names a host that a run stands on."""
+    if limit is None:
+        return True
+    standing = {each.host for each in journal.hosts_in_force() if each.run_id == run_id}
+    hosts = [entry.host for entry in journal.run(run_id).hosts if entry.name in standing]
+    try:
+        return bool(_selected(hosts, limit))
+    except UsageError:
+        return False
 
 
 def from_journal(

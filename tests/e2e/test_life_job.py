@@ -102,6 +102,15 @@ def test_rollback_without_a_run_undoes_the_newest_in_force(site: "Site") -> None
     assert "no run in this journal is in force anywhere" in again.stderr
 
 
+def test_rollback_of_a_host_without_a_run_undoes_the_newest_that_stands_on_it(make_site: "MakeSite") -> None:
+    site = make_site(HostSpec(name="one"), HostSpec(name="two"))
+    first = site.fwfix.apply("-l", "one")
+    second = site.fwfix.apply("-l", "two")
+    undone = site.fwfix.rollback("-l", "one")
+    assert (undone.run_id, undone.outcome("one")) == (first.run_id, "rolled_back")
+    assert site.fwfix.rollback("-l", "two").run_id == second.run_id
+
+
 def test_rollback_without_a_run_needs_a_journal_that_knows_of_one(site: "Site") -> None:
     site.fwfix.apply()
     ended = site.second_controller().rollback(code=2)

@@ -77,7 +77,9 @@ def test_nobody_is_asked_for_a_password_when_there_is_nothing_to_clean(tmp_path:
 @pytest.mark.usefixtures("lab_possible")
 def test_what_sudo_built_belongs_to_the_user_who_asked(tmp_path: Path) -> None:
     try:
-        ended = run("--no-color", "demo", "--keep", "--linux", "1", "--windows", "0", sudo=WORKS, tmp_path=tmp_path)
+        ended = run(
+            "--no-color", "demo", "--keep", "--linux", "1", "--windows", "0", sudo=WORKS, tmp_path=tmp_path
+        )
         assert ended.returncode == 0, ended.stderr
         assert "asking through sudo" in ended.stderr
         made = tmp_path / "fwfix-demo"
