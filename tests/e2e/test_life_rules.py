@@ -225,6 +225,9 @@ def _filter_table(rules: list[tuple[str, str, str]], policy: str) -> str:
             continue
         if "MARK" in target and chain != "OTHER":
             continue
+        # What leaves the host came in through no interface.
+        if chain == "OUTPUT" and "-i " in match:
+            continue
         lines.append(f"-A {chain} {match} {target}")
     return "\n".join((*lines, "COMMIT", ""))
 

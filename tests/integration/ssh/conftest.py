@@ -1,5 +1,6 @@
 """What the tests of the SSH executor share: hosts of the lab as hosts of an inventory."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -128,8 +129,11 @@ def open_files() -> set[object]:
 
 
 def child_processes() -> set[object]:
-    tasks = Path("/proc/self/task").iterdir()
-    return {child for task in tasks for child in (task / "children").read_text().split()}
+    found: set[object] = set()
+    for task in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # a thread that has ended meanwhile
+            found.update((task / "children").read_text().split())
+    return found
 
 
 LOOKS: dict[str, Callable[[], set[object]]] = {
