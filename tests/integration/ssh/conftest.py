@@ -108,7 +108,8 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
     rig.close()
     for kind, before in rig.before.items():
         look = LOOKS[kind]
-        rig.eventually(lambda look=look, before=before: look() <= before, f"{kind} are left")  # type: ignore[misc]
+        # Closing tells the other end first, which may be slow on a busy machine.
+        rig.eventually(lambda look=look, before=before: look() <= before, f"{kind} are left", seconds=30)  # type: ignore[misc]
 
 
 def threads() -> set[object]:
