@@ -10,9 +10,9 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import get_terminal_size
@@ -124,8 +124,7 @@ class Story:
 
     def _look(self, scene: Scene, actors: Sequence[_Actor], *, wanted: str, client: str) -> None:
         tries = [address for actor in actors for address in (actor.address, actor.address6)]
-        with ThreadPoolExecutor(max_workers=8) as pool:
-            found = list(pool.map(lambda address: scene.connect(address, _PORT, _PROBE_SECONDS), tries))
+        found = _at_once(scene, tries)
         width = max(len(actor.name) for actor in actors)
         self._say(Line(f"from {client}, port {_PORT}:", Style.FAINT))
         for actor, ipv4, ipv6 in zip(actors, found[::2], found[1::2], strict=True):
@@ -247,6 +246,24 @@ def _environment(state_dir: Path, *, color: bool) -> dict[str, str]:
     if not color:
         kept["NO_COLOR"] = "1"
     return kept
+
+
+def _at_once(scene: Scene, addresses: Sequence[str]) -> list[str]:
+    """Try every address at the same time.
+
+    Plain daemon threads: an interrupt that hits a thread pool while it holds a lock of its own never ends.
+    """
+    found: dict[str, str] = {}
+
+    def attempt(address: str) -> None:
+        found[address] = scene.connect(address, _PORT, _PROBE_SECONDS)
+
+    threads = [threading.Thread(target=attempt, args=(address,), daemon=True) for address in addresses]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return [found.get(address, "unknown") for address in addresses]
 
 
 def _comparable(rules: Mapping[str, str]) -> Mapping[str, str]:
