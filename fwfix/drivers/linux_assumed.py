@@ -1,14 +1,13 @@
 """An ordinary Linux host, for plans that contact nobody. Pure."""
 
 from datetime import timedelta
-from ipaddress import ip_address
 from types import MappingProxyType
 
 from fwfix.drivers.iptables_save import Ruleset
 from fwfix.drivers.linux_facts import LinuxFacts
 from fwfix.model.host import Host, Platform
 from fwfix.model.observation import ManagementPath, Observation
-from fwfix.model.policy import Address, Family
+from fwfix.model.policy import Family
 
 _SSH_PORT = 22
 _TOOLS = ("iptables", "iptables-save", "iptables-restore", "ip6tables", "ip6tables-save", "ip6tables-restore")
@@ -30,13 +29,6 @@ def assumed_observation(host: Host) -> Observation:
         boot_id="",
         uptime=timedelta(0),
         management=ManagementPath(peer=None, port=host.ssh.port or _SSH_PORT),
-        addresses=_literal(host.address),
+        addresses=host.literal_addresses,
         facts=facts,
     )
-
-
-def _literal(address: str) -> tuple[Address, ...]:
-    try:
-        return (ip_address(address),)
-    except ValueError:
-        return ()

@@ -1,13 +1,11 @@
 """An ordinary Windows host, for plans that contact nobody. Pure."""
 
 from datetime import timedelta
-from ipaddress import ip_address
 from types import MappingProxyType
 
 from fwfix.drivers.windows_facts import Profile, WindowsFacts
 from fwfix.model.host import Host, Platform
 from fwfix.model.observation import ManagementPath, Observation
-from fwfix.model.policy import Address
 
 _PORTS = {"https": 5986, "http": 5985}
 
@@ -25,13 +23,6 @@ def assumed_observation(host: Host) -> Observation:
         boot_id="",
         uptime=timedelta(0),
         management=ManagementPath(peer=None, port=host.winrm.port or _PORTS.get(host.winrm.scheme, 5986)),
-        addresses=_literal(host.address),
+        addresses=host.literal_addresses,
         facts=facts,
     )
-
-
-def _literal(address: str) -> tuple[Address, ...]:
-    try:
-        return (ip_address(address),)
-    except ValueError:
-        return ()

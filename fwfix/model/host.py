@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from ipaddress import ip_address
 from pathlib import Path
 from types import MappingProxyType
 
@@ -109,3 +110,11 @@ class Host:
             if settings.jump is not None:
                 check_name(settings.jump, longest=LONGEST_HOST_NAME)
         check_user(self.ssh.become_user)
+
+    @property
+    def literal_addresses(self) -> tuple[Address, ...]:
+        """Its address where that is a literal one; nothing where it is a name."""
+        try:
+            return (ip_address(self.address),)
+        except ValueError:
+            return ()

@@ -1,7 +1,6 @@
 """From an inventory to a plan: look at every host, and let planning decide."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from ipaddress import ip_address
 from itertools import chain
 
 from fwfix.model.host import Host
@@ -48,8 +47,8 @@ def vantage_addresses(
         vantages: the hosts that may be asked to probe.
         observed: addresses of hosts that only a look at them showed, the other family's above all.
     """
-    found = {host.name: _literal(host) for host in vantages}
-    told = (address for host in hosts for address in (*_literal(host), *host.probe_addresses))
+    found = {host.name: host.literal_addresses for host in vantages}
+    told = (address for host in hosts for address in (*host.literal_addresses, *host.probe_addresses))
     found[CONTROLLER] = _own_addresses(chain(told, observed))
     return {name: addresses for name, addresses in found.items() if addresses}
 
@@ -64,10 +63,3 @@ def _own_addresses(destinations: Iterable[Address]) -> tuple[Address, ...]:
         if len(found) == len(Family):
             break
     return tuple(found.values())
-
-
-def _literal(host: Host) -> tuple[Address, ...]:
-    try:
-        return (ip_address(host.address),)
-    except ValueError:
-        return ()
