@@ -8,6 +8,7 @@ from ipaddress import ip_address
 from fwfix.model.hazard import Hazard
 from fwfix.model.observation import RecordState
 from fwfix.model.outcome import (
+    NOT_AS_BEFORE,
     Expectation,
     HostReport,
     Outcome,
@@ -72,6 +73,7 @@ def exit_code(
     detailed: bool = False,
     interrupted: bool = False,
     unexpected: bool = False,
+    amiss: bool = False,
 ) -> int:
     """Return the exit code of a command that came as far as having an outcome per host (contract 2).
 
@@ -80,6 +82,7 @@ def exit_code(
         detailed: `plan --detailed-exitcode`.
         interrupted: a signal ended the run.
         unexpected: something went wrong that nobody foresaw.
+        amiss: a run was undone, and yet a port is not as it was before it.
     """
     seen = list(outcomes)
     if unexpected:
@@ -90,10 +93,19 @@ def exit_code(
         return 4
     if seen and all(outcome is Outcome.SKIPPED for outcome in seen):
         return 5
-    if {Outcome.FAILED, Outcome.REVERTED, Outcome.SKIPPED}.intersection(seen):
+    if amiss or {Outcome.FAILED, Outcome.REVERTED, Outcome.SKIPPED}.intersection(seen):
         return 3
     pending = Outcome.CHANGE in seen and detailed
     return 6 if pending or Outcome.DRIFT in seen else 0
+
+
+def is_amiss(report: HostReport) -> bool:
+    """Tell whether a run was undone on a host, and yet a port that was open before it is blocked still.
+
+    A service that was stopped in the meantime is none of ours (E8).
+    """
+    undone = report.outcome is Outcome.ROLLED_BACK
+    return undone and report.reason is not None and report.reason.code == NOT_AS_BEFORE
 
 
 def run_document(report: RunReport) -> dict[str, object]:

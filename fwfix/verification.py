@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from fwfix.drivers.base import Counter, Judgement
 from fwfix.model.observation import Listener
-from fwfix.model.outcome import Expectation, Probe, ProbeResult, Reading, Target
+from fwfix.model.outcome import NOT_AS_BEFORE, Expectation, Probe, ProbeResult, Reading, Target
 from fwfix.model.plan import Reason
 from fwfix.model.policy import Address, Family, Protection, Protocol
 
@@ -288,9 +288,17 @@ def with_structure(probes: Sequence[Probe]) -> tuple[Probe, ...]:
 
 
 def compare_with_before(
-    before: Sequence[Reading], after: Sequence[Reading], listeners: Sequence[Listener]
+    before: Sequence[Reading],
+    after: Sequence[Reading],
+    listeners: Sequence[Listener],
+    *,
+    stealthy: bool = False,
 ) -> Reason | None:
-    """Tell what differs from before the run once it is undone; a dead service is no failed rollback (E8)."""
+    """Tell what differs from before the run once it is undone; a dead service is no failed rollback (E8).
+
+    A port at which nothing listens answers that it is closed. Silence is somebody's rule, also where the
+    listener is not to be seen, as behind a published port; but `stealthy` hosts keep silent by themselves.
+    """
     then = {reading.target: reading.result for reading in before}
     living = {(each.protocol, each.port) for each in listeners}
     shut = [
@@ -300,7 +308,12 @@ def compare_with_before(
     ]
     if not shut:
         return None
-    dead = [each for each in shut if (each.target.protocol, each.target.port) not in living]
+    dead = [
+        each
+        for each in shut
+        if (each.target.protocol, each.target.port) not in living
+        and (stealthy or each.result is ProbeResult.CLOSED)
+    ]
     ports = _names({(each.target.port, each.target.protocol, each.target.address) for each in shut})
     if len(dead) == len(shut):
         return Reason(
@@ -309,7 +322,7 @@ def compare_with_before(
             next="start the service again",
         )
     return Reason(
-        code="not-as-before",
+        code=NOT_AS_BEFORE,
         message=f"our rules are gone, but {ports} was open before and is not now",
         next="look at what else changed on the host in the meantime",
     )

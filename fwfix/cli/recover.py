@@ -70,7 +70,7 @@ def _recover_run(
 ) -> tuple[list[HostReport], bool]:
     from fwfix.cli.session import make_renderer, running
     from fwfix.output.observe import make_observer
-    from fwfix.report import exit_code
+    from fwfix.report import exit_code, is_amiss
     from fwfix.runner.fleet import each_host
     from fwfix.runner.log import JournalLog
     from fwfix.runner.recover import recover_host
@@ -105,7 +105,8 @@ def _recover_run(
         stopped = surroundings.brake.stopped is not None
     reports = [found[entry.name] for entry in entries]
     if len(entries) == len(run.hosts) and not stopped:
-        journal.finish_run(run_id, exit_code=exit_code([report.outcome for report in reports]))
+        outcomes = [report.outcome for report in reports]
+        journal.finish_run(run_id, exit_code=exit_code(outcomes, amiss=any(map(is_amiss, reports))))
     return reports, stopped
 
 

@@ -136,13 +136,14 @@ def leave(
 ) -> NoReturn:
     """Print the report, end the run in the journal, and leave with its exit code."""
     from fwfix.model.outcome import RunReport
-    from fwfix.report import exit_code
+    from fwfix.report import exit_code, is_amiss
 
     code = exit_code(
         [report.outcome for report in reports],
         detailed=detailed,
         interrupted=interrupted,
         unexpected=unexpected,
+        amiss=any(map(is_amiss, reports)),
     )
     finished = datetime.now(UTC)
     if journal is not None:

@@ -8,6 +8,9 @@ from fwfix.model.hazard import Hazard
 from fwfix.model.plan import Change, Reason
 from fwfix.model.policy import Address, Family, Protocol
 
+# The code of the reason where a run was undone, and yet a port is not as it was before it.
+NOT_AS_BEFORE = "not-as-before"
+
 
 class Outcome(StrEnum):
     """How a host ended in a run; the words of the JSON."""

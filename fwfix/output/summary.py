@@ -8,7 +8,7 @@ from fwfix.model.hazard import Hazard
 from fwfix.model.outcome import HostReport, Outcome, RunReport
 from fwfix.model.plan import Reason
 from fwfix.output.text import Line, Style, moment, plural, took
-from fwfix.report import count_outcomes
+from fwfix.report import count_outcomes, is_amiss
 
 _WORDS = {
     Outcome.NOOP: "as wanted already",
@@ -18,8 +18,11 @@ _WORDS = {
 }
 _FINE = frozenset({Outcome.APPLIED, Outcome.NOOP, Outcome.OK, Outcome.ROLLED_BACK, Outcome.CHANGE})
 # The most urgent first.
-_ORDER = (Outcome.UNKNOWN, Outcome.FAILED, Outcome.DRIFT, Outcome.REVERTED, Outcome.SKIPPED)
-_STYLES = {Outcome.SKIPPED: Style.WARN, Outcome.REVERTED: Style.WARN, Outcome.DRIFT: Style.WARN}
+_ORDER = (
+    *(Outcome.UNKNOWN, Outcome.FAILED, Outcome.DRIFT, Outcome.REVERTED, Outcome.SKIPPED),
+    Outcome.ROLLED_BACK,
+)
+_STYLES = dict.fromkeys((Outcome.SKIPPED, Outcome.REVERTED, Outcome.DRIFT, Outcome.ROLLED_BACK), Style.WARN)
 # What it means for the host, where the reason alone does not say.
 _MEANS = {
     Outcome.FAILED: "nothing was changed on it",
@@ -32,6 +35,7 @@ _NEXT = {
     Outcome.REVERTED: "mend the cause and apply again",
     Outcome.SKIPPED: "apply again, or go on with `fwfix apply --continue RUN`",
     Outcome.DRIFT: "apply again",
+    Outcome.ROLLED_BACK: "look at the host",
 }
 
 
@@ -41,23 +45,28 @@ def summary_lines(report: RunReport, *, zone: tzinfo | None = None) -> Iterator[
         for hosts in _by_reason(report, outcome):
             yield from _trouble(report, hosts, zone)
     yield from _remarks(report)
-    style = Style.GOOD if all(host.outcome in _FINE for host in report.hosts) else Style.WARN
+    fine = all(host.outcome in _FINE and not is_amiss(host) for host in report.hosts)
+    style = Style.GOOD if fine else Style.WARN
     yield Line(_headline(report), style)
 
 
 def _headline(report: RunReport) -> str:
     counts = count_outcomes(report.command, (host.outcome for host in report.hosts))
-    parts = [f"{count} {_WORDS.get(Outcome(outcome), outcome)}" for outcome, count in counts.items() if count]
+    parts = [f"{count} {_word(Outcome(outcome))}" for outcome, count in counts.items() if count]
     name = f"{report.command} {report.run_id}" if report.run_id else report.command
     length = took((report.finished_at - report.started_at).total_seconds())
     said = ", ".join(parts) or "nothing to do"
     return f"{name}: {said} ({plural(len(report.hosts), 'host')}, {length})"
 
 
+def _word(outcome: Outcome) -> str:
+    return _WORDS.get(outcome, outcome)
+
+
 def _by_reason(report: RunReport, outcome: Outcome) -> list[list[HostReport]]:
     groups: dict[tuple[Reason | None, datetime | None], list[HostReport]] = {}
     for host in report.hosts:
-        if host.outcome is outcome:
+        if host.outcome is outcome and (outcome not in _FINE or host.reason is not None):
             groups.setdefault((host.reason, host.reverts_at), []).append(host)
     return list(groups.values())
 
@@ -66,10 +75,10 @@ def _trouble(report: RunReport, hosts: list[HostReport], zone: tzinfo | None) ->
     first = hosts[0]
     style = _STYLES.get(first.outcome, Style.BAD)
     if len(hosts) == 1:
-        yield Line(f"{first.outcome}: {first.name} ({first.address})", style)
+        yield Line(f"{_word(first.outcome)}: {first.name} ({first.address})", style)
     else:
         names = ", ".join(host.name for host in hosts)
-        yield Line(f"{first.outcome}: {plural(len(hosts), 'host')}: {names}", style)
+        yield Line(f"{_word(first.outcome)}: {plural(len(hosts), 'host')}: {names}", style)
     if first.reason is not None:
         yield Line(f"  {first.reason.code}: {first.reason.message}")
     if first.outcome in _MEANS:

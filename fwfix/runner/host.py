@@ -25,6 +25,7 @@ from fwfix.lifecycle import (
     decide,
     evolve,
 )
+from fwfix.model.host import Platform
 from fwfix.model.observation import Observation
 from fwfix.model.outcome import HostReport, Outcome, Probe, Reading, StepRecord
 from fwfix.model.plan import HostPlan, Reason
@@ -299,7 +300,8 @@ class HostRun:
             self._fresh = self._context.open(self._plan.host)
         observation = self._look(self._fresh)
         self._probes += tuple(replace(probe, phase="reverted") for probe in describe_before(readings))
-        differs = compare_with_before(self._before, readings, observation.listeners)
+        stealthy = self._plan.host.platform is Platform.WINDOWS
+        differs = compare_with_before(self._before, readings, observation.listeners, stealthy=stealthy)
         if differs is None or state.cause is None:
             return Checked(reason=differs)
         return Checked(reason=replace(state.cause, message=f"{state.cause.message}; {differs.message}"))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fwfix.errors import FwfixError, JournalError, LostError
-from fwfix.model.host import Host
+from fwfix.model.host import Host, Platform
 from fwfix.model.observation import Observation, RecordState, RunRecord
 from fwfix.model.outcome import HostReport, Outcome, Probe, ProbeResult, Reading, Target
 from fwfix.model.plan import Reason
@@ -142,7 +142,9 @@ class _Rollback:
             )
             for reading in after
         )
-        differs = compare_with_before(self._undo.before, after, observation.listeners)
+        # A rule of the host's own firewall makes a Windows host keep silent where nothing listens.
+        stealthy = self._undo.host.platform is Platform.WINDOWS
+        differs = compare_with_before(self._undo.before, after, observation.listeners, stealthy=stealthy)
         return self._report(Outcome.ROLLED_BACK, differs)
 
     def _probe(self, observation: Observation) -> tuple[Reading, ...]:

@@ -1,6 +1,7 @@
 """The JSON of the contract, key by key, and back."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from ipaddress import ip_address
 
@@ -27,6 +28,7 @@ from fwfix.report import (
     exit_code,
     host_document,
     host_record,
+    is_amiss,
     read_host_record,
     read_timestamp,
     run_document,
@@ -199,6 +201,20 @@ A, N, R, F, U, S = (
 )
 def test_the_exit_code_follows_from_the_outcomes(outcomes: list[Outcome], code: int) -> None:
     assert exit_code(outcomes) == code
+
+
+def test_a_run_that_was_undone_without_the_ports_coming_back_is_a_failure() -> None:
+    blocked = replace(
+        HOST, outcome=Outcome.ROLLED_BACK, reason=Reason(code="not-as-before", message="filtered")
+    )
+    stopped = replace(blocked, reason=Reason(code="listener-gone", message="nothing listens"))
+    assert (is_amiss(blocked), is_amiss(stopped), is_amiss(replace(stopped, reason=None))) == (
+        True,
+        False,
+        False,
+    )
+    assert exit_code([Outcome.ROLLED_BACK], amiss=True) == 3
+    assert exit_code([Outcome.ROLLED_BACK, Outcome.UNKNOWN], amiss=True) == 4
 
 
 @pytest.mark.parametrize(
