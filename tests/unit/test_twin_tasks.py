@@ -214,3 +214,62 @@ def test_a_definition_that_windows_refuses_is_refused(triggers: str, settings: s
 def test_a_definition_beyond_the_model_is_not_guessed_at(triggers: str, settings: str) -> None:
     with pytest.raises(UnknownToModelError):
         parse_task(XML.format(triggers=triggers, settings=settings, user="S-1-5-18"))
+
+
+AGAIN = "<Repetition><Interval>PT1M</Interval></Repetition>"
+
+
+def test_a_trigger_that_repeats_starts_its_task_again_and_again(bench: Bench) -> None:
+    task = bench.add(TIMER.format(end=END + AGAIN))
+    for minutes in range(1, 4):
+        bench.advance(5 * MINUTE if minutes == 1 else MINUTE)
+        until(lambda: task.last_result == 0 and not task.instances)
+        assert bench.ran == minutes
+    assert task.next_run == bench.clock.now() + MINUTE
+
+
+def test_a_repetition_starts_nothing_beside_an_instance_and_again_once_that_died(bench: Bench) -> None:
+    bench.go.clear()
+    task = bench.add(TIMER.format(end=END + AGAIN))
+    bench.host.scheduler.start(task)
+    bench.advance(7 * MINUTE)
+    until(lambda: bench.ran == 1)
+    bench.host.scheduler.stop(task)
+    until(lambda: not task.instances)
+    assert bench.ran == 1
+    bench.advance(MINUTE)
+    until(lambda: bench.ran == 2)
+
+
+def test_starts_that_a_step_of_the_clock_jumped_over_are_one(bench: Bench) -> None:
+    task = bench.add(TIMER.format(end=END + AGAIN))
+    bench.advance(60 * MINUTE)
+    until(lambda: task.last_result == 0)
+    assert bench.ran == 1
+
+
+def test_a_repetition_ends_with_its_trigger(bench: Bench) -> None:
+    task = bench.add(TIMER.format(end="<EndBoundary>2026-11-21T22:06:00Z</EndBoundary>" + AGAIN))
+    bench.advance(5 * MINUTE)
+    until(lambda: task.last_result == 0)
+    assert task.next_run is None
+
+
+def test_a_repetition_goes_on_after_the_host_was_off(bench: Bench) -> None:
+    task = bench.add(TIMER.format(end=END + AGAIN))
+    bench.reboot(20 * MINUTE)
+    bench.advance(MINUTE)
+    until(lambda: task.last_result == 0)
+
+
+@pytest.mark.parametrize("interval", ["PT59S", "P32D", "1M", ""])
+def test_an_interval_that_windows_refuses_is_refused(interval: str) -> None:
+    again = f"<Repetition><Interval>{interval}</Interval></Repetition>"
+    with pytest.raises(RefusalError, match="0x800413"):
+        parse_task(XML.format(triggers=TIMER.format(end=again), settings="", user="S-1-5-18"))
+
+
+def test_a_repetition_for_a_time_is_not_guessed_at() -> None:
+    again = "<Repetition><Interval>PT1M</Interval><Duration>PT1H</Duration></Repetition>"
+    with pytest.raises(UnknownToModelError):
+        parse_task(XML.format(triggers=TIMER.format(end=again), settings="", user="S-1-5-18"))

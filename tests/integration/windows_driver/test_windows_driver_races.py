@@ -1,6 +1,7 @@
 """Confirm, apply and the timer of a Windows host at the same moment: the file decides."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -172,3 +173,47 @@ def test_powershell_2_gets_an_answer_that_says_what_is_wrong(windows: "Windows")
     text = text.replace("$PSVersionTable.PSVersion.Major -lt 3", "$true")
     said = Engine(edition=DESKTOP_5_1).run(text)
     assert b'"code":"unsupported-os"' in said.stdout
+
+
+def kill_timer(windows: "Windows") -> None:
+    """End the process that counts, as somebody with the task manager would."""
+    scheduler = windows.host.scheduler
+    task = next(task for task in scheduler.tasks() if task.path == "\\fwfix\\")
+    scheduler.stop(task)
+    windows.wait(lambda: not task.instances)
+
+
+def test_a_timer_that_is_killed_after_its_trigger_was_ignored_reverts_within_a_minute(
+    windows: "Windows",
+) -> None:
+    plan = windows.plan()
+    assert windows.arm(plan, seconds=3600).ok
+    assert windows.apply(plan).ok
+    # A step of the clock alone: the trigger fires and is ignored, the instance counts on.
+    windows.clock.wrong += timedelta(hours=2)
+    windows.host.scheduler.tick()
+    assert len(windows.actions) == 1
+    kill_timer(windows)
+    assert windows.state() is RecordState.ARMED
+    windows.clock.ahead += 61
+    windows.wait(lambda: windows.state() is RecordState.REVERTED)
+    assert windows.ours() == []
+    windows.wait(lambda: windows.tasks() == [])
+
+
+def test_a_timer_that_starts_again_after_confirm_touches_no_rule_and_goes(
+    windows: "Windows", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = windows.plan()
+    assert windows.arm(plan, seconds=60).ok
+    assert windows.apply(plan).ok
+    # Confirm cannot remove the task: it is left behind with its trigger that repeats.
+    with monkeypatch.context() as patch:
+        patch.setattr(windows.host.scheduler, "unregister", lambda _task: None)
+        assert windows.confirm(plan).ok
+        kill_timer(windows)
+    rules = windows.rules()
+    windows.clock.ahead += 121
+    windows.wait(lambda: windows.tasks() == [])
+    assert windows.state() is RecordState.CONFIRMED
+    assert windows.rules() == rules

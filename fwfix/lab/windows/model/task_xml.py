@@ -9,6 +9,8 @@ from fwfix.lab.windows.model.errors import RefusalError, UnknownToModelError
 
 _NAMESPACE = "{http://schemas.microsoft.com/windows/2004/02/mit/task}"
 _DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?")
+# What IRepetitionPattern::put_Interval allows [D].
+SHORTEST_INTERVAL, LONGEST_INTERVAL = timedelta(minutes=1), timedelta(days=31)
 SYSTEM_SIDS = ("s-1-5-18", "system", "nt authority\\system")
 _MALFORMED, _MISSING, _BAD_VALUE = "0x8004131A", "0x80041319", "0x80041318"
 _SETTINGS_WITHOUT_EFFECT = (
@@ -25,13 +27,26 @@ class Trigger:
     Attributes:
         boot: at boot; otherwise at `start`.
         delay: after the boot.
+        every: it starts again and again from `start` on, until `end`; None for once.
     """
 
     boot: bool
     start: datetime | None = None
     end: datetime | None = None
     delay: timedelta = timedelta()
+    every: timedelta | None = None
     enabled: bool = True
+
+    def next_after(self, now: datetime) -> datetime | None:
+        """Return when the clock starts it next; None where it never does."""
+        if self.boot or not self.enabled or self.start is None:
+            return None
+        due = self.start
+        if due <= now:
+            if self.every is None:
+                return None
+            due += self.every * ((now - due) // self.every + 1)
+        return due if self.end is None or due < self.end else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +151,7 @@ def _trigger(node: ET.Element) -> Trigger:
     if kind not in ("TimeTrigger", "BootTrigger"):
         raise UnknownToModelError(f"a {kind} of a task")
     for child in node:
-        if _name(child) not in ("StartBoundary", "EndBoundary", "Enabled", "Delay"):
+        if _name(child) not in ("StartBoundary", "EndBoundary", "Enabled", "Delay", "Repetition"):
             raise UnknownToModelError(f"{_name(child)} of a trigger")
     start = _text(node, "StartBoundary")
     if kind == "TimeTrigger" and not start:
@@ -147,8 +162,29 @@ def _trigger(node: ET.Element) -> Trigger:
         start=_time(start) if start else None,
         end=_time(end) if end else None,
         delay=_duration(_text(node, "Delay", "PT0S")),
+        every=_every(node),
         enabled=_flag(_text(node, "Enabled", "true")),
     )
+
+
+def _every(node: ET.Element) -> timedelta | None:
+    """Read the repetition of a trigger: without a Duration it has no end [D]."""
+    found = node.find(_NAMESPACE + "Repetition")
+    if found is None:
+        return None
+    if _name(node) != "TimeTrigger":
+        raise UnknownToModelError(f"a {_name(node)} that repeats")
+    for child in found:
+        if _name(child) not in ("Interval", "StopAtDurationEnd"):
+            raise UnknownToModelError(f"{_name(child)} of a repetition")
+    if not _text(found, "Interval"):
+        raise _refused(_MISSING)
+    # It stops nothing where there is no Duration, but must be a boolean.
+    _flag(_text(found, "StopAtDurationEnd", "false"))
+    every = _duration(_text(found, "Interval"))
+    if not SHORTEST_INTERVAL <= every <= LONGEST_INTERVAL:
+        raise _refused(_BAD_VALUE)
+    return every
 
 
 def _settings(nodes: list[ET.Element]) -> TaskSettings:

@@ -39,7 +39,7 @@ class Task:
 
     Attributes:
         path: folder with a backslash at both ends, such as `\fwfix\`.
-        due: times that a trigger will start it at.
+        due: when each time trigger starts it next.
         missed: how often it should have started and could not.
     """
 
@@ -48,7 +48,7 @@ class Task:
     definition: Definition
     text: str
     enabled: bool = True
-    due: list[datetime] = field(default_factory=list)
+    due: list[tuple[datetime, Trigger]] = field(default_factory=list)
     instances: list[Instance] = field(default_factory=list)
     last_run: datetime | None = None
     last_result: int = NEVER_RAN
@@ -64,7 +64,7 @@ class Task:
     @property
     def next_run(self) -> datetime | None:
         """When a time trigger starts it next."""
-        return min(self.due, default=None) if self.state != "Disabled" else None
+        return min((due for due, _ in self.due), default=None) if self.state != "Disabled" else None
 
 
 class Scheduler:
@@ -126,7 +126,7 @@ class Scheduler:
             task = Task(name=name, path=path, definition=definition, text=text)
             now = self._clock.now()
             # A time trigger in the past never fires; StartWhenAvailable is for starts that were missed.
-            task.due = [t.start for t in definition.triggers if _pending(t, now) and t.start is not None]
+            task.due = _due(definition, now)
             self._tasks[key] = task
         self.wake()
         return task
@@ -180,7 +180,7 @@ class Scheduler:
     def _pause(self) -> float | None:
         with self._lock:
             now = self._clock.now()
-            waits = [(due - now).total_seconds() for task in self._tasks.values() for due in task.due]
+            waits = [(due - now).total_seconds() for task in self._tasks.values() for due, _ in task.due]
             waits += [at - self._clock.monotonic() for at, _ in self._delayed]
         # A second at most: somebody may set the host's clock.
         return max(0.0, min([*waits, 1.0]))
@@ -194,8 +194,11 @@ class Scheduler:
             for task in ready:
                 self._trigger(task)
             for task in list(self._tasks.values()):
-                for due in [due for due in task.due if due <= now]:
-                    task.due.remove(due)
+                ready_triggers = [trigger for due, trigger in task.due if due <= now]
+                if ready_triggers:
+                    # However many starts a step of the clock jumped over, they are one.
+                    task.due = _due(task.definition, now)
+                for _ in ready_triggers:
                     self._trigger(task)
                 self._expire(task, now)
 
@@ -287,7 +290,7 @@ class Scheduler:
             if trigger.boot or not missed or not trigger.enabled:
                 continue
             task.missed += 1
-            task.due = [due for due in task.due if due != trigger.start]
+            task.due = _due(task.definition, now)
             # Only a trigger with an end is started late [D], and only before that end.
             if settings.start_when_available and trigger.end is not None and not ended:
                 self._delayed.append((seconds + MISSED_DELAY.total_seconds(), task))
@@ -301,6 +304,6 @@ class Scheduler:
             self._thread.join(10)
 
 
-def _pending(trigger: Trigger, now: datetime) -> bool:
-    start = trigger.start
-    return not trigger.boot and trigger.enabled and start is not None and start > now
+def _due(definition: Definition, now: datetime) -> list[tuple[datetime, Trigger]]:
+    found = [(trigger.next_after(now), trigger) for trigger in definition.triggers]
+    return [(due, trigger) for due, trigger in found if due is not None]
