@@ -5,9 +5,8 @@ from pathlib import Path
 
 from fwfix.errors import ConnectError
 from fwfix.model.host import Host, WinrmTransport
+from fwfix.model.winrm import WINRM_PORTS, winrm_conflicts
 from fwfix.secrets import SecretRef
-
-_PORTS = {"http": 5985, "https": 5986}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,8 +80,10 @@ def endpoint_of(host: Host) -> Endpoint:
         ConnectError: they do not go together, or would send a password in clear.
     """
     winrm = host.winrm
+    for conflict in winrm_conflicts(winrm):
+        raise _wrong(host, conflict.message, conflict.advice)
+    _check_complete(host)
     encrypted = winrm.scheme == "https"
-    _check(host, encrypted=encrypted)
     trust = TlsTrust(
         ca_file=winrm.ca_file,
         fingerprint=(winrm.fingerprint or "").replace(":", "").lower(),
@@ -92,7 +93,7 @@ def endpoint_of(host: Host) -> Endpoint:
     return Endpoint(
         host=host,
         address=host.address,
-        port=winrm.port or _PORTS[winrm.scheme],
+        port=winrm.port or WINRM_PORTS[winrm.scheme],
         server_name=winrm.server_name or host.address,
         transport=winrm.transport,
         user=winrm.user or "",
@@ -103,31 +104,15 @@ def endpoint_of(host: Host) -> Endpoint:
     )
 
 
-def _check(host: Host, *, encrypted: bool) -> None:
+def _check_complete(host: Host) -> None:
     winrm = host.winrm
     match winrm.transport:
-        case WinrmTransport.BASIC | WinrmTransport.CERTIFICATE if not encrypted:
-            raise _wrong(
-                host,
-                f"transport {winrm.transport} over http would not be protected",
-                "Use scheme https, or transport ntlm or kerberos.",
-            )
         case WinrmTransport.NTLM | WinrmTransport.BASIC if not winrm.user or winrm.password is None:
             raise _wrong(host, f"transport {winrm.transport} needs user and password", "Add them.")
-        case WinrmTransport.KERBEROS if winrm.user and "\\" in winrm.user:
-            raise _wrong(host, "Kerberos knows no DOMAIN\\user", "Write user@REALM, or leave user out.")
         case WinrmTransport.CERTIFICATE if winrm.cert_file is None or winrm.key_file is None:
             raise _wrong(host, "transport certificate needs cert_file and key_file", "Add both.")
         case _:
             pass
-    if winrm.fingerprint and not encrypted:
-        raise _wrong(host, "there is no certificate over http to compare with fingerprint", "Use https.")
-    if winrm.scheme not in _PORTS:
-        raise _wrong(host, f"{winrm.scheme!r} is no scheme", "Use https or http.")
-    if encrypted and (winrm.proxy or "").startswith("https:"):
-        raise _wrong(host, "https inside an https proxy is not supported", "Use an http proxy, or jump.")
-    if winrm.proxy and winrm.jump:
-        raise _wrong(host, "proxy and jump cannot both be set", "Leave one of them out.")
 
 
 def _wrong(host: Host, what: str, advice: str) -> ConnectError:

@@ -9,6 +9,7 @@ from fwfix.loading.fields import Place
 from fwfix.model.host import Host, Platform
 from fwfix.model.policy import MANAGEMENT_PORTS, Policy, Service
 from fwfix.model.protection import MOST_PORTS, find_disagreement, merge_services
+from fwfix.model.winrm import winrm_conflicts
 
 _MOST_SHOWN = 20
 
@@ -62,12 +63,24 @@ class HostChecker:
         """Check the policies of one host.
 
         Raises:
-            InventoryError: one does not exist, two disagree, they name a management port or too many ports.
+            InventoryError: one does not exist, two disagree, they name a management port or too many ports,
+                or settings of WinRM contradict each other.
         """
         if host.policies not in self._checked:
             self._check_policies(host)
             self._checked.add(host.policies)
         self._check_own_port(host)
+        self._check_winrm(host)
+
+    def _check_winrm(self, host: Host) -> None:
+        if host.platform is not Platform.WINDOWS:
+            return
+        for conflict in winrm_conflicts(host.winrm):
+            raise wrong(
+                self._where(host.name, "winrm", conflict.key),
+                f"host {host.name}: winrm: {conflict.message}",
+                hint=conflict.advice,
+            )
 
     def _check_policies(self, host: Host) -> None:
         place = self._where(host.name, "policy") if host.policies else None

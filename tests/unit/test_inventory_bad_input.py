@@ -397,3 +397,39 @@ def test_the_parsers_own_messages_repeat_no_character_of_a_secret(
     message = refusal(tmp_path, "hosts:\n  a:\n    ssh:\n      password: @x\n")
     assert message.startswith("4: not valid YAML: ")
     assert "@" not in message
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ("scheme: http, transport: basic", ["basic over http", "scheme https", "ntlm or kerberos"]),
+        ("scheme: http, transport: certificate", ["certificate over http", "scheme https"]),
+        ("scheme: http, fingerprint: " + "ab" * 32, ["fingerprint", "Use https"]),
+        (r"transport: kerberos, user: 'CORP\ops'", ["Kerberos", "user@REALM"]),
+        ("proxy: 'https://proxy:3128'", ["https proxy", "http proxy, or jump"]),
+        ("proxy: 'http://proxy:3128', jump: bastion", ["proxy and jump", "one of them"]),
+    ],
+)
+def test_settings_of_winrm_that_contradict_each_other_are_an_error_at_load_time(
+    tmp_path: Path, settings: str, words: list[str]
+) -> None:
+    text = f"hosts:\n  w:\n    platform: windows\n    winrm: {{{settings}}}\n"
+    message = refusal(tmp_path, text)
+    assert message.startswith("4:")
+    assert all(word in message for word in words), message
+
+
+def test_settings_of_winrm_that_a_host_inherits_are_judged_together(tmp_path: Path) -> None:
+    text = (
+        "defaults:\n  winrm: {transport: basic}\n"
+        "hosts:\n  w:\n    platform: windows\n    winrm: {scheme: http}\n"
+    )
+    message = refusal(tmp_path, text)
+    assert message.startswith("2:")
+    assert "host w" in message
+
+
+def test_settings_of_winrm_do_not_matter_to_a_linux_host(tmp_path: Path) -> None:
+    path = tmp_path / "i.yaml"
+    path.write_text("hosts:\n  a:\n    platform: linux\n    winrm: {scheme: http, transport: basic}\n")
+    assert load_inventory([path]).hosts
