@@ -73,12 +73,14 @@ class Judgement:
         enforced: ports that a rule of ours provably blocks, where the platform counts no packets; there a
             probe that met something before and meets silence now is the proof.
         inherited: ports that the replaced run blocked until now: silence before was its doing.
+        uncovered: families that our rules cannot reach on this host, which the engineer accepted.
     """
 
     problems: tuple[str, ...] = ()
     counters: tuple[Counter, ...] = ()
     enforced: frozenset[tuple[Family, Protocol, int]] = frozenset()
     inherited: frozenset[tuple[Family, Protocol, int]] = frozenset()
+    uncovered: frozenset[Family] = frozenset()
 
 
 class Driver(Interface):

@@ -148,7 +148,13 @@ class LinuxDriver:
                 *passing_by(seen, but=accepted),
             ),
             counters=counters(facts, run_id),
+            uncovered=_uncovered(wanted) if "family-unprotected" in accepted else frozenset(),
         )
+
+
+def _uncovered(wanted: Wanted) -> frozenset[Family]:
+    """Return the families that the rules leave out, because the host has no tool for them (B7)."""
+    return frozenset() if wanted.backend is Backend.NFT else frozenset(Family) - frozenset(wanted.saves)
 
 
 def _circumstances(

@@ -163,6 +163,33 @@ def test_a_host_that_speaks_ipv6_and_cannot_filter_it_is_not_touched(make_site: 
     assert site.states() == {}
 
 
+def test_a_family_that_cannot_be_filtered_is_not_asked_for_once_that_is_accepted(
+    make_site: "MakeSite",
+) -> None:
+    site = make_site(HostSpec(name="gw", ip6tables=False))
+    before = site.rules()
+    ended = site.fwfix.apply("--accept", "family-unprotected")
+    assert ended.outcome() == "applied"
+    assert site.ports() == {
+        "controller4": "filtered",
+        "outside4": "filtered",
+        "controller6": "open",
+        "outside6": "open",
+    }
+    after = {
+        probe["family"]: (probe["result"], probe["expected"], "proof" in probe and probe["proof"] is not None)
+        for probe in ended.host()["probes"]
+        if probe["phase"] == "after"
+    }
+    assert after == {"ipv4": ("filtered", "blocked", True), "ipv6": ("open", None, False)}
+    (hazard,) = (each for each in ended.host()["hazards"] if each["code"] == "family-unprotected")
+    assert "IPv6" in hazard["message"]
+    assert site.fwfix.run("verify", code=6).outcome() == "drift"  # it is not as the policy wants it
+    site.fwfix.rollback()
+    assert site.rules() == before
+    assert set(site.ports().values()) == {"open"}
+
+
 def test_reject_refuses_and_log_logs(site: "Site") -> None:
     def change(content: dict[str, object]) -> None:
         content["policies"]["block-raw-printing"] |= {"action": "reject", "log": True}  # type: ignore[index]
