@@ -19,8 +19,9 @@ from fwfix.drivers.windows_hazards import (
     not_enforced,
     rule_shadowed,
 )
+from fwfix.drivers.windows_inherited import blocked_by, inherited_of
 from fwfix.drivers.windows_observation import read_windows_observation
-from fwfix.drivers.windows_rules import RegistryRule, differences
+from fwfix.drivers.windows_rules import differences
 from fwfix.errors import ScriptError
 from fwfix.fingerprint import fingerprint_of
 from fwfix.model.draft import Desired, Draft
@@ -89,7 +90,7 @@ class WindowsDriver:
             in_place=in_place,
             problems=(*missing, *passing),
             supersedes=standing.run_id if standing and not in_place else "",
-            fingerprint=windows_fingerprint(seen),
+            fingerprint=windows_fingerprint(seen, desired.host),
             changes=() if in_place else tuple(_changes(facts, rules, standing)),
             hazards=find_windows_hazards(seen),
             scripts=MappingProxyType(dict(self._render(run_id, desired.protections))),
@@ -145,7 +146,7 @@ class WindowsDriver:
         return Judgement(
             problems=(*(problem for found in by_rule.values() for problem in found), *strange, *general),
             enforced=frozenset() if general else frozenset(_ports_of(sound)),
-            inherited=frozenset(_inherited(facts, plan.supersedes)),
+            inherited=frozenset(inherited_of(observation, plan)),
         )
 
 
@@ -243,32 +244,10 @@ def _ports_of(rules: Sequence[WindowsRule]) -> Iterator[tuple[Family, Protocol, 
                 yield family, rule.service.protocol, port
 
 
-def _inherited(facts: WindowsFacts, old: str) -> Iterator[tuple[Family, Protocol, int]]:
-    """Yield what the replaced run blocked; nothing while one of its rules is still in force."""
-    rules = tuple(facts.of_run(old)) if old else ()
-    if any(rule.active for rule in rules):
-        return
-    for rule in rules:
-        families = {
-            Family.IPV4: "RA4" in rule.fields or "RA6" not in rule.fields,
-            Family.IPV6: "RA6" in rule.fields or "RA4" not in rule.fields,
-        }
-        for protocol, port in _blocked_by(rule):
-            yield from ((family, protocol, port) for family, there in families.items() if there)
-
-
-def _blocked_by(rule: RegistryRule) -> Iterator[tuple[Protocol, int]]:
-    protocol = {"6": Protocol.TCP, "17": Protocol.UDP}.get(rule.one("Protocol"))
-    if rule.one("Action") == "Block" and protocol is not None:
-        for text in rule.ports:
-            first, _, last = text.partition("-")
-            yield from ((protocol, port) for port in range(int(first), int(last or first) + 1))
-
-
 def _protected(facts: WindowsFacts, standing: RunRecord | None) -> frozenset[tuple[Protocol, int]]:
     """Return the ports that the rules of the run in force block, as they stand."""
     rules = facts.of_run(standing.run_id) if standing is not None else ()
-    return frozenset(pair for rule in rules if rule.active for pair in _blocked_by(rule))
+    return frozenset(pair for rule in rules if rule.active for pair in blocked_by(rule))
 
 
 def _probe_addresses(host: Host, observation: Observation) -> tuple[Address, ...]:

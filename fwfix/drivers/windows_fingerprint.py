@@ -1,15 +1,18 @@
 """What decides the plan for a Windows host and must still hold at apply (contract 6). Pure.
 
-Left out is what changes by the hour: process ids, sessions, printers. So is our way in: nothing on the host
-tells our WinRM session from those of others, and the ports of WinRM are never closed anyway.
+Left out is what changes by the hour: process ids, sessions, printers. Our way in is told by the sockets on
+which WinRM listens: nothing on the host tells our session from those of others, which come and go.
 """
 
 from fwfix.drivers.windows_hazards import WindowsCircumstances
 from fwfix.fingerprint import Part, fingerprint_of
+from fwfix.model.host import Host
 from fwfix.model.observation import RecordState, in_force
+from fwfix.model.policy import Protocol
+from fwfix.model.winrm import WINRM_PORTS
 
 
-def windows_fingerprint(seen: WindowsCircumstances) -> str:
+def windows_fingerprint(seen: WindowsCircumstances, host: Host) -> str:
     """Return the digest of everything that decided the draft."""
     observation, facts = seen.observation, seen.facts
     return fingerprint_of(
@@ -31,6 +34,7 @@ def windows_fingerprint(seen: WindowsCircumstances) -> str:
             "products": sorted(facts.products),
             "in_front": _on_the_ports(seen),
             "listeners": _listeners(seen),
+            "management": _management(seen, host),
             "own": _own_state(seen),
         }
     )
@@ -58,6 +62,19 @@ def _listeners(seen: WindowsCircumstances) -> Part:
         if listener.protocol is protection.service.protocol and listener.port in protection.service.ports
     }
     return [list(item) for item in sorted(found)]
+
+
+def _management(seen: WindowsCircumstances, host: Host) -> Part:
+    """Return how we come in, and where WinRM listens; who owns such a socket is the kernel, by many names."""
+    winrm = host.winrm
+    ports = {*WINRM_PORTS.values(), *([winrm.port] if winrm.port else [])}
+    listening = {
+        (each.port, each.address, each.family or "")
+        for each in seen.observation.listeners
+        if each.protocol is Protocol.TCP and each.port in ports
+    }
+    used = winrm.port or WINRM_PORTS[winrm.scheme]
+    return [[winrm.transport.value, winrm.scheme, used], [list(item) for item in sorted(listening)]]
 
 
 def _own_state(seen: WindowsCircumstances) -> Part:

@@ -184,3 +184,15 @@ def test_a_record_of_another_machine_is_never_acted_on(windows: "Windows") -> No
     assert record.foreign
     assert windows.rollback().code == "foreign-record"
     assert windows.ours() == [RULE]
+
+
+def test_a_change_of_the_way_in_makes_a_plan_stale_and_a_session_of_others_does_not(
+    windows: "Windows",
+) -> None:
+    listener = replace(windows.tcp[0], local_port=5986, pid=4)
+    windows.tcp = (*windows.tcp, listener)
+    first = windows.draft().fingerprint
+    windows.tcp = (*windows.tcp, replace(windows.tcp[1], local_port=5985, remote_address="192.0.2.99"))
+    assert windows.draft().fingerprint == first
+    windows.tcp = (*windows.tcp, replace(listener, local_port=5985))
+    assert windows.draft().fingerprint != first

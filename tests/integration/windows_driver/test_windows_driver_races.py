@@ -1,11 +1,13 @@
 """Confirm, apply and the timer of a Windows host at the same moment: the file decides."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
+from fwfix.drivers.base import Judgement
 from fwfix.lab.windows.model.rules import Rule
 from fwfix.lab.windows.powershell import DESKTOP_5_1, Engine
 from fwfix.model.observation import RecordState
@@ -127,7 +129,11 @@ def test_a_later_run_that_is_not_confirmed_puts_the_older_one_back_in_force(
     assert windows.draft().in_place
 
 
-def test_what_the_replaced_run_blocked_is_known_to_the_judgement(windows: "Windows", wish: "Wish") -> None:
+def replaced(windows: "Windows", wish: "Wish", *others: Rule) -> Judgement:
+    """Let a run replace another on a host with these rules of others; return how it is judged."""
+    windows.host.firewall.remove(["raw-printing-in"])
+    for rule in others:
+        windows.host.firewall.add(rule)
     windows.applied()
     plan = windows.plan(wish("192.0.2.0/28"), run_id=LATER)
     assert windows.arm(plan).ok
@@ -135,8 +141,41 @@ def test_what_the_replaced_run_blocked_is_known_to_the_judgement(windows: "Windo
     assert windows.apply(plan).ok
     judgement = windows.judge(plan, LATER)
     assert judgement.problems == ()
+    return judgement
+
+
+ALLOW = Rule(name="a", display_name="Raw printing", protocol=6, local_ports=("9100",))
+
+
+def test_silence_after_a_replaced_run_is_inherited_where_only_our_rules_can_have_made_it(
+    windows: "Windows", wish: "Wish"
+) -> None:
+    judgement = replaced(windows, wish, ALLOW)
     assert {port for _, _, port in judgement.inherited} == {9100}
     assert judgement.inherited == judgement.enforced
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        (),  # the default of the profile drops it
+        (ALLOW, replace(ALLOW, name="b", action="Block")),
+        (ALLOW, replace(ALLOW, name="b", action="Block", local_ports=("9000-9200",))),
+        (ALLOW, replace(ALLOW, name="b", action="Block", protocol=None, local_ports=())),
+        (replace(ALLOW, remote_addresses=("198.51.100.1",)),),  # somebody, but perhaps not who probes
+        (replace(ALLOW, profiles=("Domain",)),),  # a profile that is not in use
+        (replace(ALLOW, program=r"C:\other.exe", local_ports=()),),
+    ],
+)
+def test_silence_that_something_else_could_have_made_is_not_inherited(
+    windows: "Windows", wish: "Wish", others: tuple[Rule, ...]
+) -> None:
+    assert replaced(windows, wish, *others).inherited == frozenset()
+
+
+def test_a_block_of_another_program_does_not_spoil_the_proof(windows: "Windows", wish: "Wish") -> None:
+    block = replace(ALLOW, name="b", action="Block", program=r"C:\other.exe", local_ports=())
+    assert replaced(windows, wish, ALLOW, block).inherited
 
 
 def test_the_older_run_is_enabled_before_the_newer_goes(windows: "Windows", wish: "Wish") -> None:
