@@ -1,5 +1,6 @@
 """The program: its own options, its commands, and how an error ends it."""
 
+import errno
 import logging
 import os
 import sys
@@ -27,6 +28,8 @@ EXIT_USAGE = 2
 EXIT_REFUSED = 5
 EXIT_INTERRUPTED = 130
 
+# The disk's trouble, which is no bug of ours.
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 _LEVELS = ("debug", "info", "warning", "error")
 
 app = typer.Typer(
@@ -100,14 +103,23 @@ def main() -> NoReturn:
         sys.exit(EXIT_UNEXPECTED)
     except Exception as error:  # the one place where a bug becomes a message
         logging.getLogger("fwfix").debug("unexpected", exc_info=True)
-        kind = type(error).__name__
-        sys.stderr.write(
-            f"fwfix: unexpected error: {kind}: {error}\n"
-            "This is a bug in fwfix. Run it again with --log-level debug and report what it prints; "
-            "fwfix runs list shows whether a run is unfinished.\n"
-        )
+        sys.stderr.write(_unexpected(error))
         sys.exit(EXIT_UNEXPECTED)
     sys.exit(0)
+
+
+def _unexpected(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        where = error.filename or "the output"
+        return (
+            f"fwfix: cannot write to {where}: {error.strerror}\n"
+            "  Make room and run it again; fwfix runs list shows what was done.\n"
+        )
+    return (
+        f"fwfix: unexpected error: {type(error).__name__}: {error}\n"
+        "This is a bug in fwfix. Run it again with --log-level debug and report what it prints; "
+        "fwfix runs list shows whether a run is unfinished.\n"
+    )
 
 
 def exit_code_of(error: FwfixError) -> int:

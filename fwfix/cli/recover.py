@@ -31,7 +31,7 @@ def recover(
     as_json: Json = False,
 ) -> None:
     """Ask each host of an unfinished run what its file says, and bring it to a known state."""
-    from fwfix.cli.reporting import begin, journal_of, leave
+    from fwfix.cli.reporting import begin, leave, open_journal, say_unfinished
     from fwfix.cli.session import duration, load
     from fwfix.output.text import plural
 
@@ -39,8 +39,10 @@ def recover(
     loaded = load(inventory, limit) if inventory else None
     settings = {host.name: host for host in loaded.inventory.hosts.values()} if loaded else {}
     only = {host.name for host in loaded.hosts} if loaded and limit else None
-    with journal_of(context) as journal:
+    with open_journal(context) as journal:
         wanted = [journal.header(run)] if run else list(reversed(journal.unfinished()))
+        taken = {each.run_id for each in wanted}
+        say_unfinished(each for each in journal.unfinished() if each.run_id not in taken)
         reports: list[HostReport] = []
         interrupted = False
         for each in wanted:

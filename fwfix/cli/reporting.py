@@ -14,9 +14,9 @@ from fwfix import __version__
 from fwfix.cli.options import program
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from fwfix.journal import Journal
+    from fwfix.journal import Journal, RunEntry
     from fwfix.model.host import Host
     from fwfix.model.outcome import HostReport
     from fwfix.output.printing import Output
@@ -68,19 +68,31 @@ def mention_unfinished(context: typer.Context) -> None:
 
 
 @contextmanager
-def journal_of(context: typer.Context) -> Iterator[Journal]:
-    """Open the journal; say on stderr which runs nobody finished."""
+def open_journal(context: typer.Context) -> Iterator[Journal]:
+    """Open the journal, for a command that itself sees to the runs that nobody finished."""
     from fwfix.journal import Journal
     from fwfix.state_dir import state_dir
 
     with Journal.open(state_dir(program(context).state_dir)) as journal:
-        for run in journal.unfinished():
-            typer.echo(
-                f"fwfix: run {run.run_id} ({run.command}) is unfinished: its controller is gone. "
-                "fwfix runs recover brings its hosts to a known state.",
-                err=True,
-            )
         yield journal
+
+
+@contextmanager
+def journal_of(context: typer.Context) -> Iterator[Journal]:
+    """Open the journal; say on stderr which runs nobody finished."""
+    with open_journal(context) as journal:
+        say_unfinished(journal.unfinished())
+        yield journal
+
+
+def say_unfinished(runs: Iterable[RunEntry]) -> None:
+    """Say on stderr which runs nobody finished."""
+    for run in runs:
+        typer.echo(
+            f"fwfix: run {run.run_id} ({run.command}) is unfinished: its controller is gone. "
+            "fwfix runs recover brings its hosts to a known state.",
+            err=True,
+        )
 
 
 def write_start(

@@ -164,11 +164,18 @@ def _linux(hosts: Mapping[str, Host]) -> Mapping[str, Host]:
 
 
 def duration(text: str, option: str) -> timedelta:
-    """Read a DURATION of the command line."""
+    """Read a DURATION of the command line: a wait of no length is a mistake everywhere.
+
+    Raises:
+        UsageError: it is none, or it is zero.
+    """
     try:
-        return parse_duration(text)
+        length = parse_duration(text)
     except ValueError as exc:
         raise UsageError(f"{option}: {exc}") from None
+    if not length:
+        raise UsageError(f"{option}: {text!r} is no time at all", next="Write 90s, 2m, 1h30m or 14d.")
+    return length
 
 
 def read_accept(

@@ -19,6 +19,12 @@ _INTERRUPTED = Reason(
     next="go on with fwfix apply --continue RUN",
 )
 
+_UNCONFIRMED = Reason(
+    code="interrupted",
+    message="the controller was gone before this host was confirmed",
+    next="apply again where it is still wanted: fwfix plan, then fwfix apply",
+)
+
 
 def recover_host(
     entry: HostEntry,
@@ -46,6 +52,13 @@ def recover_host(
     # `confirm` is announced only once step 4 has passed, so that the journal is the proof of it.
     now = time.monotonic()
     ends = 0.0 if entry.reverts_at is None else (entry.reverts_at - context.wall()).total_seconds()
-    start = State(step=Step.ASK, sent=sent, armed=True, verified=Step.CONFIRM in sent, reverts_at=now + ends)
+    start = State(
+        step=Step.ASK,
+        sent=sent,
+        armed=True,
+        verified=Step.CONFIRM in sent,
+        reverts_at=now + ends,
+        cause=_UNCONFIRMED,
+    )
     with HostRun(plan, context, lookout=lookout, options=Options(), start=start) as life:
         return life.run()

@@ -93,7 +93,8 @@ class _Rollback:
         self._notes.extend(answer.notes)
         if answer.state is RecordState.REVERTED:
             return self._verified(before)
-        holder = f": {answer.holder} must go first" if answer.holder else ""
+        named = not answer.holder or answer.holder in answer.message
+        holder = "" if named else f": {answer.holder} must go first"
         reason = Reason(
             code=answer.code or "revert-failed",
             message=f"{answer.message or 'the host did not undo the run'}{holder}",

@@ -89,7 +89,8 @@ def test_recover_reverts_at_once_what_a_killed_controller_left_armed(site: "Site
     (entry,) = site.fwfix.run("status", code=0).document["hosts"]
     assert (entry["state"], entry["reverts_at"] is None) == ("armed", False)
     told = site.fwfix.run("runs", "recover", code=3)
-    assert told.outcome() == "reverted"
+    assert (told.outcome(), told.reason()) == ("reverted", "interrupted")
+    assert "is unfinished" not in told.stderr  # it is being finished
     assert site.rules() == before
     assert site.is_open()
     site.await_no_timer()
