@@ -1,6 +1,7 @@
 """Run scripts over SSH, as the administrator."""
 
 import ipaddress
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -46,13 +47,14 @@ class SshConnector:
         Raises:
             ConnectError: there is none; its subclasses say why.
         """
+        patience = deadline - time.monotonic()
         route = self._routes.to(host, deadline=deadline)
         user = route[-1].target.user
         for ref in (host.ssh.password, host.ssh.become_password):
             if ref is not None:
                 self._accounts.refuse_stopped(user, ref, host.name)
         connection = self._connections.open(route, deadline=deadline)
-        return SshExecutor(self, connection, host, user)
+        return SshExecutor(connection, self._errand(connection, host, user, patience))
 
     def tunnel(self, jump: str, address: str, port: int, *, deadline: float) -> paramiko.Channel:
         """Open a tunnel through a jump host, over the connection to it that all hosts share.
@@ -67,12 +69,12 @@ class SshConnector:
         """Close the jump hosts and everything else that is shared."""
         self._connections.close()
 
-    def errand(self, connection: Connection, host: Host, user: str) -> Errand:
-        """Return what runs scripts on a connection."""
+    def _errand(self, connection: Connection, host: Host, user: str, patience: float) -> Errand:
         return Errand(
             connection.link,
             host=host,
             user=user,
+            patience=patience,
             watch=self._connections.watch,
             accounts=self._accounts,
             resolve=self._resolve,
@@ -82,10 +84,10 @@ class SshConnector:
 class SshExecutor:
     """One connection to one host."""
 
-    def __init__(self, connector: SshConnector, connection: Connection, host: Host, user: str) -> None:
+    def __init__(self, connection: Connection, errand: Errand) -> None:
         self._connection = connection
         self._peer = peer_of(connection.link) if connection.is_direct else None
-        self._errand = connector.errand(connection, host, user)
+        self._errand = errand
 
     @property
     def peer(self) -> Address | None:

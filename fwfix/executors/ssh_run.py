@@ -7,7 +7,16 @@ from contextlib import contextmanager, suppress
 
 import paramiko
 
-from fwfix.errors import DeadlineError, HostError, LostError, PrivilegeError, ScriptCutError, ScriptError
+from fwfix.errors import (
+    ConnectError,
+    DeadlineError,
+    HostError,
+    LostError,
+    PrivilegeError,
+    ScriptCutError,
+    ScriptError,
+    UnreachableError,
+)
 from fwfix.executors import sudo
 from fwfix.executors.accounts import Accounts, Attempt
 from fwfix.executors.frame import FrameReader, Parcel, Reached, pack
@@ -31,11 +40,31 @@ class Errand:
     """What runs scripts on one connection."""
 
     def __init__(
-        self, link: Link, *, host: Host, user: str, watch: Watch, accounts: Accounts, resolve: Resolve
+        self,
+        link: Link,
+        *,
+        host: Host,
+        user: str,
+        patience: float,
+        watch: Watch,
+        accounts: Accounts,
+        resolve: Resolve,
     ) -> None:
+        """Take a connection that somebody else opened, and will close.
+
+        Args:
+            link: the connection.
+            host: whose it is.
+            user: as whom we are logged on.
+            patience: seconds for sshd to open a session; whoever takes longer is gone.
+            watch: cuts the connection where a deadline passes.
+            accounts: what is known about passwords.
+            resolve: reveals the sudo password.
+        """
         self._link = link
         self._host = host
         self._user = user
+        self._patience = patience
         self._watch = watch
         self._accounts = accounts
         self._resolve = resolve
@@ -69,13 +98,34 @@ class Errand:
 
     @contextmanager
     def _channel(self, deadline: float) -> Iterator[paramiko.Channel]:
-        with foreign_errors(self._host.name, Stage.CONNECT):
-            channel = self._link.open_session(timeout=max(0.1, deadline - time.monotonic()))
+        channel = self._open_session(min(deadline, time.monotonic() + self._patience))
         try:
             yield channel
         finally:
             with suppress(paramiko.SSHException, EOFError, OSError):
                 channel.close()
+
+    def _open_session(self, deadline: float) -> paramiko.Channel:
+        """Open a session. Where that fails nothing has run, and a connection that is gone stays gone."""
+        if not self._link.is_active():
+            raise self._gone("is closed")
+        try:
+            return self._link.open_session(timeout=max(0.1, deadline - time.monotonic()))
+        except paramiko.ChannelException as error:
+            raise ConnectError(
+                f"sshd on {self._host.name} opens no further session: {error.text}.",
+                next="Look at MaxSessions in its sshd_config, and at its load.",
+            ) from error
+        except (paramiko.SSHException, EOFError, OSError) as error:
+            what = "broke" if not self._link.is_active() else "is dead: nothing came back over it"
+            self._link.cut()
+            raise self._gone(what) from error
+
+    def _gone(self, what: str) -> UnreachableError:
+        return UnreachableError(
+            f"The connection to {self._host.name} {what}; nothing was sent.",
+            next="Look at the network and at the host, then run again.",
+        )
 
     def _send(
         self, channel: paramiko.Channel, parcel: Parcel, *, with_password: bool, deadline: float

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from fwfix.errors import FwfixError
+from fwfix.errors import FwfixError, UnreachableError
 from fwfix.executors.base import Executor
 from fwfix.model.host import Host
 from fwfix.model.observation import Observation
@@ -26,12 +26,14 @@ class HostSteps:
         self._context = context
         self._driver = context.driver(host)
         self._executor: Executor | None = None
+        self._answered = False
 
     def close(self) -> None:
         """Close the connection."""
         if self._executor is not None:
             self._executor.close()
             self._executor = None
+            self._answered = False
 
     def look(self, services: Sequence[Service], *, step: str = "observe") -> Observation:
         """Observe the host, over a new connection if there is none."""
@@ -73,4 +75,16 @@ class HostSteps:
         return self._executor
 
     def _run(self, invocation: Invocation) -> Result:
-        return self._connected().run(invocation, deadline=time.monotonic() + SCRIPT_SECONDS)
+        """Run a script; where a connection that answered before is gone, once more over a new one.
+
+        An UnreachableError says that nothing was sent, so a script that changes something is sent once.
+        """
+        try:
+            result = self._connected().run(invocation, deadline=time.monotonic() + SCRIPT_SECONDS)
+        except UnreachableError:
+            if not self._answered:
+                raise
+            self.close()
+            result = self._connected().run(invocation, deadline=time.monotonic() + SCRIPT_SECONDS)
+        self._answered = True
+        return result

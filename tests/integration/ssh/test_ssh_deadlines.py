@@ -302,6 +302,48 @@ def test_a_network_that_is_cut_holds_nobody_beyond_the_deadline(make_lab: MakeLa
 
 
 @pytest.mark.lab
+def test_a_connection_that_died_is_known_within_the_connect_timeout(make_lab: MakeLab, rig: "Rig") -> None:
+    lab_host = make_lab([HostSpec(name="lost")])["lost"]
+    host = rig.host(lab_host)
+    executor = rig.open(host, seconds=2)
+    executor.run(rig.script("echo"), deadline=rig.soon())
+    lab_host.cut()
+    started = time.monotonic()
+    with pytest.raises(UnreachableError, match="nothing was sent"):
+        executor.run(rig.script("echo"), deadline=rig.soon(60))
+    assert time.monotonic() - started < 4
+    lab_host.restore()
+    started = time.monotonic()
+    with pytest.raises(UnreachableError, match="nothing was sent"):
+        executor.run(rig.script("echo"), deadline=rig.soon(60))
+    assert time.monotonic() - started < 0.5
+    executor.close()
+    rig.open(host).close()
+
+
+@pytest.mark.lab
+def test_a_session_that_was_ended_on_the_host_is_known_at_once(make_lab: MakeLab, rig: "Rig") -> None:
+    lab_host = make_lab([HostSpec(name="ended")])["ended"]
+    executor = rig.open(rig.host(lab_host))
+    executor.run(rig.script("echo"), deadline=rig.soon())
+    lab_host.run(["pkill", "-9", "-u", lab_host.user])
+    started = time.monotonic()
+    with pytest.raises(UnreachableError, match="nothing was sent"):
+        executor.run(rig.script("echo"), deadline=rig.soon(60))
+    assert time.monotonic() - started < 2
+    executor.close()
+
+
+@pytest.mark.lab
+def test_a_host_that_opens_no_session_says_what_to_look_at(make_lab: MakeLab, rig: "Rig") -> None:
+    lab_host = make_lab([HostSpec(name="none", sshd_config="MaxSessions 0")])["none"]
+    executor = rig.open(rig.host(lab_host))
+    with pytest.raises(ConnectError, match="MaxSessions"):
+        executor.run(rig.script("echo"), deadline=rig.soon())
+    executor.close()
+
+
+@pytest.mark.lab
 def test_an_address_that_answers_nothing_is_unreachable_at_the_deadline(
     make_lab: MakeLab, rig: "Rig"
 ) -> None:
