@@ -1,16 +1,18 @@
 """What paramiko alone needs for the connections and commands of one `fwfix apply`: no proof, no journal.
 
-`bare_loop.py DIR` runs commands that do nothing; with PLAN, the very scripts of a saved plan.
+`bare_loop.py DIR` runs commands that do nothing; with PLAN, the very scripts of a saved plan;
+with `--only HOST`, on one host.
 """
 
+import argparse
 import shlex
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import paramiko
 import yaml
+from paramiko.hostkeys import HostKeyEntry
 
 from fwfix.drivers.base import Stamp
 from fwfix.drivers.linux import LinuxDriver
@@ -41,11 +43,11 @@ def commands_of(plan: HostPlan, driver: LinuxDriver) -> Commands:
     return (look, arm, apply), (look, command_of(driver.confirm(plan)))
 
 
-def visit(address: str, commands: Commands, key: paramiko.PKey, known_hosts: str) -> None:
+def visit(address: str, commands: Commands, key: paramiko.PKey, host_key: paramiko.PKey) -> None:
     """Log on as often as fwfix does, and run as many commands."""
     for connection in commands:
         client = paramiko.SSHClient()
-        client.load_host_keys(known_hosts)
+        client.get_host_keys().add(address, host_key.get_name(), host_key)
         client.connect(address, username="root", pkey=key, look_for_keys=False, allow_agent=False)
         for command, text in connection:
             stdin, stdout, _ = client.exec_command(command)
@@ -57,24 +59,40 @@ def visit(address: str, commands: Commands, key: paramiko.PKey, known_hosts: str
         client.close()
 
 
-def visits(directory: Path, plan_file: Sequence[str]) -> list[tuple[str, Commands]]:
+def host_keys(path: Path) -> Mapping[str, paramiko.PKey]:
+    """Read known_hosts once: `load_host_keys` would read every host's line for each connection."""
+    found: dict[str, paramiko.PKey] = {}
+    for line in path.read_text().splitlines():
+        entry = HostKeyEntry.from_line(line)
+        if entry is not None and entry.key is not None:
+            found.update(dict.fromkeys(entry.hostnames or (), entry.key))
+    return found
+
+
+def visits(directory: Path, plan_file: Path | None) -> dict[str, tuple[str, Commands]]:
     """Return every host's address with what is run there."""
-    if plan_file:
+    if plan_file is not None:
         driver = LinuxDriver(Renderer())
-        plan = load_plan(Path(plan_file[0])).plan
-        return [(each.host.address, commands_of(each, driver)) for each in plan.hosts]
+        plan = load_plan(plan_file).plan
+        return {each.host.name: (each.host.address, commands_of(each, driver)) for each in plan.hosts}
     inventory = yaml.safe_load((directory / "inventory.yaml").read_text())
-    return [(host["address"], IDLE) for host in inventory["hosts"].values()]
+    return {name: (host["address"], IDLE) for name, host in inventory["hosts"].items()}
 
 
 def main() -> None:
     """Visit every host."""
-    directory = Path(sys.argv[1])
-    key = paramiko.Ed25519Key.from_private_key_file(str(directory / "identity"))
-    known_hosts = str(directory / "known_hosts")
-    go: Callable[[tuple[str, Commands]], None] = lambda each: visit(*each, key, known_hosts)  # noqa: E731
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("plan", type=Path, nargs="?")
+    parser.add_argument("--only")
+    arguments = parser.parse_args()
+    key = paramiko.Ed25519Key.from_private_key_file(str(arguments.directory / "identity"))
+    known = host_keys(arguments.directory / "known_hosts")
+    found = visits(arguments.directory, arguments.plan)
+    chosen = [found[name] for name in found if arguments.only in (None, name)]
     with ThreadPoolExecutor(max_workers=FORKS) as pool:
-        list(pool.map(go, visits(directory, sys.argv[2:])))
+        list(pool.map(lambda each: visit(*each, key, known[each[0]]), chosen))
 
 
-main()
+if __name__ == "__main__":
+    main()
