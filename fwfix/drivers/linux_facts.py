@@ -40,6 +40,7 @@ class LinuxFacts:
         legacy: the kernel's legacy tables are in use.
         traps: settings that save the running rules when the firewall stops (D9).
         init: the init system that boots this host: systemd, openrc, sysv or none.
+        tracks_sessions: open sessions that are translated on their way were listed.
         boot_unit: ours is present and enabled.
         local_address: the host's own address that we are connected to.
     """
@@ -61,6 +62,7 @@ class LinuxFacts:
     bjnp_clients: tuple[str, ...] = ()
     cron: tuple[str, ...] = ()
     init: str = "none"
+    tracks_sessions: bool = False
     boot_unit: bool = False
 
     def ruleset(self, family: Family) -> Ruleset:

@@ -114,6 +114,22 @@ def _before_container_hook(seen: LinuxCircumstances) -> Iterator[tuple[Family, R
         yield family, rule
 
 
+def sessions_unknown(seen: LinuxCircumstances) -> Iterator[str]:
+    """Say that nobody knows who uses a published port now: its sessions are no sockets of this host."""
+    ports = sorted(
+        {
+            f"{published.port}/{published.protocol}"
+            for published in seen.published
+            if published.covered and not to_itself(published, seen.facts)
+        }
+    )
+    if ports and not seen.facts.tracks_sessions:
+        yield (
+            f"this host shows no tracked connections, so nothing is known of open sessions on "
+            f"{', '.join(ports)}, which are translated on their way; those of strangers would be cut"
+        )
+
+
 def family_unprotected(seen: LinuxCircumstances) -> Iterator[str]:
     """B7: rules of one family leave the other wide open."""
     if seen.backend is Backend.NFT:
@@ -215,6 +231,7 @@ HAZARDS: Mapping[str, Callable[[LinuxCircumstances], Iterator[str]]] = MappingPr
     {
         "container-bypass": container_bypass,
         "rule-shadowed": rule_shadowed,
+        "sessions-unknown": sessions_unknown,
         "family-unprotected": family_unprotected,
         "firewall-manager-would-wipe": firewall_manager_would_wipe,
         "config-management-would-wipe": config_management_would_wipe,

@@ -13,6 +13,7 @@ from fwfix.drivers.published import all_published_ports
 from fwfix.drivers.sockets import (
     InterfaceAddress,
     parse_addresses,
+    parse_conntrack,
     parse_listeners,
     parse_proc_net,
     parse_sessions,
@@ -86,11 +87,12 @@ def _observation(document: Document, identity: str) -> Observation:
 
 def _sockets(document: Document) -> tuple[tuple[Listener, ...], tuple[Session, ...]]:
     if document.text("ss").strip() or not document.values.get("proc_net"):
-        return (
-            parse_listeners(document.text("ss"), document.texts("commands")),
-            parse_sessions(document.text("sessions")),
-        )
-    return parse_proc_net(document.texts("proc_net"))
+        listeners = parse_listeners(document.text("ss"), document.texts("commands"))
+        sessions = parse_sessions(document.text("sessions"))
+    else:
+        listeners, sessions = parse_proc_net(document.texts("proc_net"))
+    translated = parse_conntrack(document.text("conntrack"))
+    return listeners, tuple(sorted({*sessions, *translated}))
 
 
 def _outside_addresses(facts: LinuxFacts) -> tuple[Address, ...]:
@@ -134,6 +136,7 @@ def read_facts(document: Document) -> LinuxFacts:
         bjnp_clients=document.lines("bjnp_clients"),
         cron=document.lines("cron"),
         init=document.text("init").strip() or "none",
+        tracks_sessions=document.text("conntrack_source").strip() not in {"", "-"},
         boot_unit=boot_unit.flag("present") and boot_unit.flag("enabled"),
     )
 

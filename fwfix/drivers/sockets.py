@@ -9,6 +9,7 @@ from fwfix.model.observation import Listener, Session
 from fwfix.model.policy import Address, Family, Protocol
 
 _USER = re.compile(r'\("([^"]*)",pid=(\d+)')
+_TUPLE = re.compile(r"\b(src|dst|sport|dport)=(\S+)")
 _PROTOCOLS = frozenset({"tcp", "udp"})
 _WITHOUT_USERS = 6  # words of a line of `ss` that names no process
 _SHORTEST = 4  # words of the shortest useful line of the others
@@ -103,6 +104,19 @@ def parse_sessions(text: str) -> tuple[Session, ...]:
         port, peer = _split(words[4])[1], _plain(_split(words[5])[0])
         if port is not None and peer is not None:
             sessions.add(Session(protocol=Protocol(words[0]), port=port, peer=str(peer)))
+    return tuple(sorted(sessions))
+
+
+def parse_conntrack(text: str) -> tuple[Session, ...]:
+    """Read lines of `/proc/net/nf_conntrack` or `conntrack -L`: who came to which port at first."""
+    sessions = set()
+    for line in text.splitlines():
+        protocols = [word for word in line.split()[:3] if word in _PROTOCOLS]
+        # The first four are the packet as it arrived; the others are the answer to it.
+        first = dict(_TUPLE.findall(line)[:4])
+        peer = _plain(first.get("src", ""))
+        if protocols and peer is not None and first.get("dport", "").isdecimal():
+            sessions.add(Session(protocol=Protocol(protocols[0]), port=int(first["dport"]), peer=str(peer)))
     return tuple(sorted(sessions))
 
 

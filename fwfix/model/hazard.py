@@ -39,6 +39,7 @@ WARN_CODES = frozenset(
         "family-loses-access",
         "action-ignored",
         "shielded",
+        "sessions-unknown",
     }
 )
 

@@ -14,6 +14,7 @@ from fwfix.drivers.nft_spelling import nft_priority, nft_spelling, read_match
 from fwfix.drivers.plain_words import from_plain_word, to_plain_word
 from fwfix.drivers.sockets import (
     parse_addresses,
+    parse_conntrack,
     parse_listeners,
     parse_proc_net,
     parse_sessions,
@@ -328,3 +329,20 @@ def test_any_text_is_one_plain_word_and_back(text: str) -> None:
     assert from_plain_word(word) == text
     script = Script(name="arm", text="", changes=True)
     assert Invocation(script=script, arguments=(word,)).arguments == (word,)
+
+
+def test_tracked_connections_name_who_came_to_which_port_before_translation() -> None:
+    lines = (
+        "ipv4     2 tcp      6 431999 ESTABLISHED src=10.9.0.7 dst=10.1.2.3 sport=40112 dport=9100"
+        " src=172.17.0.2 dst=10.9.0.7 sport=80 dport=40112 [ASSURED] mark=0 zone=0 use=2\n"
+        "tcp      6 431999 ESTABLISHED src=fd00::9 dst=fd00::3 sport=40114 dport=9101 src=fd01::2"
+        " dst=fd00::9 sport=80 dport=40114 [ASSURED] mark=0 use=1\n"
+        "udp      17 30 src=10.9.0.8 dst=10.1.2.3 sport=8612 dport=8611 src=172.17.0.2 dst=10.9.0.8"
+        " sport=8611 dport=8612 [ASSURED] mark=0 use=1\n"
+        "icmp     1 29 src=10.9.0.8 dst=10.1.2.3 type=8 code=0 id=9 src=10.1.2.3 dst=10.9.0.8\n"
+    )
+    assert parse_conntrack(lines) == (
+        Session(protocol=Protocol.TCP, port=9100, peer="10.9.0.7"),
+        Session(protocol=Protocol.TCP, port=9101, peer="fd00::9"),
+        Session(protocol=Protocol.UDP, port=8611, peer="10.9.0.8"),
+    )

@@ -10,7 +10,8 @@ from fwfix.drivers.linux_facts import LinuxFacts, Unit
 from fwfix.drivers.linux_hazards import HAZARDS, LinuxCircumstances, find_linux_hazards
 from fwfix.model.hazard import STOP_CODES, WARN_CODES
 from fwfix.model.host import Platform
-from fwfix.model.observation import ManagementPath, Observation
+from fwfix.model.observation import ManagementPath, Observation, PublishedPort
+from fwfix.model.policy import Family, Protocol
 
 
 def codes(
@@ -21,6 +22,8 @@ def codes(
     traps: Sequence[str] = (),
     files: Sequence[str] = (),
     cron: Sequence[str] = (),
+    published: Sequence[PublishedPort] = (),
+    tracks_sessions: bool = True,
 ) -> set[str]:
     """Return the codes of a host without addresses or ports."""
     facts = LinuxFacts(
@@ -30,6 +33,7 @@ def codes(
         traps=tuple(traps),
         config_management=tuple(files),
         cron=tuple(cron),
+        tracks_sessions=tracks_sessions,
     )
     observation = Observation(
         platform=Platform.LINUX,
@@ -41,7 +45,7 @@ def codes(
         facts=facts,
     )
     seen = LinuxCircumstances(
-        observation=observation, facts=facts, backend=backend, protections=(), published=()
+        observation=observation, facts=facts, backend=backend, protections=(), published=tuple(published)
     )
     return {hazard.code for hazard in find_linux_hazards(seen)}
 
@@ -126,3 +130,12 @@ def test_a_cron_job_that_loads_a_whole_file_wipes(line: str) -> None:
 )
 def test_a_cron_job_that_only_adds_or_saves_does_not(line: str) -> None:
     assert codes(cron=[line]) == set()
+
+
+def test_where_no_tracked_connection_is_shown_the_users_of_a_published_port_are_not_known() -> None:
+    published = PublishedPort(
+        protocol=Protocol.TCP, family=Family.IPV4, port=9100, target="172.17.0.2:80", covered=True
+    )
+    assert "sessions-unknown" in codes(published=[published], tracks_sessions=False)
+    assert "sessions-unknown" not in codes(published=[published])
+    assert "sessions-unknown" not in codes(tracks_sessions=False)
