@@ -16,6 +16,7 @@ from fwfix.model.outcome import HostReport, StepRecord
 from fwfix.model.plan import Reason
 from fwfix.model.script import Invocation, Result
 from fwfix.output.observe import Observer
+from fwfix.runner.turns import knocking
 
 # A script that takes longer than this has met a host that is not well.
 SCRIPT_SECONDS = 60.0
@@ -118,7 +119,8 @@ class RunContext:
 
     def open(self, host: Host) -> Executor:
         """Open a new connection to a host within the connect timeout."""
-        return self.connector.open(host, deadline=time.monotonic() + self.connect_timeout.total_seconds())
+        with knocking():
+            return self.connector.open(host, deadline=time.monotonic() + self.connect_timeout.total_seconds())
 
     def driver(self, host: Host) -> Driver:
         """Return the driver for a host's platform."""

@@ -3,7 +3,6 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -18,6 +17,7 @@ from fwfix.runner.context import SCRIPT_SECONDS, Brake, Prepared, RunContext, re
 from fwfix.runner.host import HostRun, Options
 from fwfix.runner.limits import Limits
 from fwfix.runner.recheck import Recheck, hazard_reason
+from fwfix.runner.turns import Turns
 from fwfix.runner.vantages import Lookout
 
 T = TypeVar("T")
@@ -45,15 +45,11 @@ class Seen:
 
 
 def each_host(items: Sequence[T], work: Callable[[T], R], *, forks: int) -> Iterator[tuple[T, R]]:
-    """Do some work for every item, `forks` at a time; yield as they end."""
-    with ThreadPoolExecutor(
-        max_workers=max(1, min(forks, len(items) or 1)), thread_name_prefix="fwfix"
-    ) as pool:
-        pending: dict[Future[R], T] = {pool.submit(work, item): item for item in items}
-        while pending:
-            done, _ = wait(pending, return_when=FIRST_COMPLETED)
-            for future in done:
-                yield pending.pop(future), future.result()
+    """Do some work for every item, `forks` at a time; yield as they end.
+
+    A host that does not let us in for a while makes room for another until it does.
+    """
+    return Turns(items, work, turns=forks).results()
 
 
 def observe_hosts(
