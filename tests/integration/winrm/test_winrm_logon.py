@@ -43,7 +43,7 @@ def test_one_wrong_password_is_tried_once_in_a_whole_fleet(rig: "Rig") -> None:
         return caught.value
 
     with ThreadPoolExecutor(20) as pool:
-        errors = list(pool.map(attempt, range(40)))
+        errors = list(pool.map(attempt, range(50)))
     assert len(book.logons) == 1
     assert sorted({each.code for each in errors}) == ["account-stopped", "password-rejected"]
     assert all(each.next for each in errors)
