@@ -42,6 +42,7 @@ class Reached(Enum):
     NOTHING = ""
     USER_SHELL = "U"  # our first shell runs, as the user who logged on
     NO_PRINTF = "P"  # its printf is no builtin, so a password would stand in the process list
+    NOT_ADMINISTRATOR = "A"  # the account to become is not uid 0
     NO_TEMPORARY = "T"  # there is no place for a temporary file
     CUT = "C"  # the payload did not arrive whole
     BEGAN = "B"  # the script was started
@@ -169,5 +170,5 @@ class FrameReader:
             self.reached = Reached.BEGAN
             del self._held[:end]
             self._scanned = 0
-        elif value in {"U", "P", "T", "C"}:
+        elif value in {"U", "P", "A", "T", "C"}:
             self.reached = Reached(value)

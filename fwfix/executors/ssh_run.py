@@ -202,6 +202,13 @@ class Errand:
                 f"/bin/sh on {host} has no printf of its own, so a sudo password would be visible to others.",
                 next="Allow the account sudo with NOPASSWD, or log on as root.",
             )
+        if reached is Reached.NOT_ADMINISTRATOR:
+            return PrivilegeError(
+                f"become_user {self._host.ssh.become_user} is not root (uid 0) on {host}; only root may "
+                "change the firewall and write /var/lib/fwfix.",
+                next="Remove become_user from the inventory, or name an account with uid 0.",
+                code="not-administrator",
+            )
         if reached is Reached.NO_TEMPORARY:
             return PrivilegeError(f"{host}: no temporary file can be made: {said}", next="Make room in /tmp.")
         if answer.exit_status is None or reached is Reached.BEGAN:

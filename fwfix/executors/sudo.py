@@ -10,13 +10,19 @@ _FIRST = (
     "LC_ALL=C;PATH=$PATH:/usr/local/bin:/usr/bin:/bin;export LC_ALL PATH;"
     'b=$1;u=$2;shift 2;echo;echo "$1-$2:U";'
 )
+# Another account than root is the administrator under a second name, or of no use: it could neither read the
+# payload nor change the firewall. A name that `id` does not know is left to sudo.
+_ONLY_ROOT = (
+    'i=$(id -u "$u" 2>/dev/null);'
+    'case $i in ""|0);;*)echo;echo "$1-$2:A";exit 91;;esac;'
+)  # fmt: skip
 _RUN = ' -u "$u" -- /bin/sh -c "$b" fwfix '
-_WITHOUT_PASSWORD = _FIRST + "exec sudo -n" + _RUN + '"" "$SSH_CONNECTION" "$@"'
+_WITHOUT_PASSWORD = "exec sudo -n" + _RUN + '"" "$SSH_CONNECTION" "$@"'
 # The shell's own `read` takes the first line and nothing more; the rest waits in a private file. Only the
 # password goes into sudo, through the shell's own printf, so that it stands in no argument list; then stdin
 # ends, so that there is one attempt. The root shell removes the file as soon as it has read it.
 _WITH_PASSWORD = (
-    _FIRST + "umask 077;"
+    "umask 077;"
     'case $(command -v printf) in printf);;*)echo;echo "$1-$2:P";exit 94;;esac;'
     "IFS= read -r w||exit 95;"
     "for d in /tmp /var/tmp /dev/shm;do t=$(mktemp $d/fwfix.XXXXXXXXXX)&&break;done;"
@@ -54,7 +60,8 @@ def through_sudo(parcel: Parcel, *, become_user: str, with_password: bool) -> st
         raise PrivilegeError(
             f"{become_user!r} is no user name for sudo.", next="Correct become_user in the inventory."
         )
-    first = _WITH_PASSWORD if with_password else _WITHOUT_PASSWORD
+    check = "" if become_user == "root" else _ONLY_ROOT
+    first = _FIRST + check + (_WITH_PASSWORD if with_password else _WITHOUT_PASSWORD)
     return command_line(first, BOOTSTRAP, become_user, *parcel.head, *parcel.arguments)
 
 

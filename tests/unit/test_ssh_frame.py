@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from itertools import product
 
 import pytest
 from hypothesis import given
@@ -81,11 +82,11 @@ def test_a_stream_keeps_its_last_part_only() -> None:
 
 
 def test_no_character_that_a_login_shell_may_read_in_its_own_way_is_in_the_command_line() -> None:
-    for with_password in (False, True):
+    for with_password, become_user in product((False, True), ("root", "toor")):
         parcel = pack(invocation("it's\n!"))
-        line = sudo.through_sudo(parcel, become_user="root", with_password=with_password)
+        line = sudo.through_sudo(parcel, become_user=become_user, with_password=with_password)
         assert not set("\\!\n") & set(line)
-    assert line.count("'") % 2 == 0
+        assert line.count("'") % 2 == 0
 
 
 def test_the_password_is_in_front_of_the_payload_and_nowhere_else() -> None:

@@ -32,6 +32,23 @@ def test_a_script_runs_as_root_through_sudo_with_a_password(lab: Lab, rig: "Rig"
     assert str(executor.peer) == lab_host.address
 
 
+@pytest.mark.parametrize("sudo", ["password", "nopasswd"])
+def test_only_an_account_with_uid_0_can_be_become(
+    make_lab: MakeLab, rig: "Rig", sudo: Literal["password", "nopasswd"]
+) -> None:
+    lab_host = make_lab([HostSpec(name="names", sudo=sudo)])["names"]
+    lab_host.run(["tee", "-a", "/etc/passwd"], input="toor:x:0:0::/root:/bin/sh\n")
+    assert rig.run(rig.host(lab_host, become_user="toor"), "id -u").stdout == "0\n"
+    for other in ("nobody", lab_host.user):
+        with pytest.raises(PrivilegeError, match=rf"{other} is not root \(uid 0\)") as caught:
+            rig.run(rig.host(lab_host, become_user=other), "touch /tmp/it-ran")
+        assert caught.value.code == "not-administrator"
+    assert lab_host.run(["cat", "/var/log/syslog"]).stdout.count("COMMAND=") == 1  # toor's alone
+    with pytest.raises(PrivilegeError, match="Correct become_user"):
+        rig.run(rig.host(lab_host, become_user="nosuchuser"), "touch /tmp/it-ran")
+    assert lab_host.run(["ls", "-A", "/tmp"]).stdout == ""
+
+
 @pytest.mark.parametrize("size", [2, 20_000, 200_000, 2_000_000])
 def test_a_script_of_any_size_and_any_characters_arrives_whole(lab: Lab, rig: "Rig", size: int) -> None:
     odd = "it's \\ ! `x` $(y) \"é€😀\t"
