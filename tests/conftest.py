@@ -1,14 +1,19 @@
 """What every test gets: a clean environment, and throw-away hosts where it asks for them."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from fwfix.lab.linux import HostSpec, Lab, requirements
+from fwfix.lab.windows.powershell import Command, Edition, Engine, Host, NetType
+from fwfix.lab.windows.pwsh import PwshMissingError, RealEngine, find_pwsh
 
 MakeLab = Callable[[Sequence[HostSpec]], Lab]
+MakeEngine = Callable[..., Engine | RealEngine]
+# Every test gets an environment without FWFIX_ variables; this is the one that the tests were started with.
+_AT_START = dict(os.environ)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -25,6 +30,48 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
     home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("HOME", str(home))
     return home
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs the real engine where there is none: from here, so that all of them share one line."""
+    engine = item.callspec.params.get("make_engine") if hasattr(item, "callspec") else None
+    if engine == "pwsh" or "pwsh" in getattr(item, "fixturenames", ()):
+        try:
+            found = find_pwsh(_AT_START)
+        except PwshMissingError:
+            return
+        if found is None:
+            pytest.skip("no pwsh: set FWFIX_PWSH to a PowerShell 7 to run these on the real engine as well")
+
+
+@pytest.fixture(scope="session")
+def pwsh() -> Path:
+    """Return the real engine; FWFIX_PWSH that names none is an error."""
+    try:
+        found = find_pwsh(_AT_START)
+    except PwshMissingError as exc:
+        pytest.fail(str(exc), pytrace=False)
+    assert found is not None, "the test has been skipped"
+    return found
+
+
+@pytest.fixture(params=["small", "pwsh"])
+def make_engine(request: pytest.FixtureRequest, tmp_path: Path) -> MakeEngine:
+    """Return a maker of engines: a test that asks for it runs on the small engine, then on the real one."""
+    if request.param == "small":
+        return Engine
+    program: Path = request.getfixturevalue("pwsh")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+
+    def real(
+        *, host: Host, edition: Edition, commands: Iterable[Command] = (), types: Iterable[NetType] = ()
+    ) -> RealEngine:
+        # Which version the stand-ins are of is theirs to say; the language is always that of PowerShell 7.
+        del edition
+        return RealEngine(pwsh=program, folder=disk, host=host, commands=tuple(commands), types=tuple(types))
+
+    return real
 
 
 @pytest.fixture(scope="session")

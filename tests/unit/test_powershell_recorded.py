@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from fwfix.lab.windows.powershell import Engine, Host
+from fwfix.lab.windows.pwsh import RealEngine
 
-_RECORDED = json.loads((Path(__file__).parent / "data" / "powershell_behaviour.json").read_text("utf-8"))[
-    "snippets"
-]
+_RECORDING = json.loads((Path(__file__).parent / "data" / "powershell_behaviour.json").read_text("utf-8"))
+_RECORDED = _RECORDING["snippets"]
+_RECORDED_ON = _RECORDING["engine"].split()[1].rstrip(",")
 # Refused today. Take a name away once it runs; never add one.
 _REFUSED: frozenset[str] = frozenset()
 
@@ -27,6 +28,32 @@ def test_a_recorded_snippet_runs_as_recorded_or_is_refused(
         assert result.refusal is not None, "it runs now: take it off the list"
         return
     assert result.refusal is None, str(result.refusal)
+    assert result.stdout.decode("utf-8") == snippet["stdout"]
+    assert result.exit_code == snippet["exit_code"]
+    assert (result.stderr == b"") is snippet["stderr_empty"]
+
+
+@pytest.fixture(scope="session")
+def recorded_engine(pwsh: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a real engine of the recorded version; another one may rightly answer otherwise."""
+    bare = RealEngine(pwsh=pwsh, folder=tmp_path_factory.mktemp("version"), commands=None)
+    version = bare.run("[Console]::Out.Write([string]$PSVersionTable.PSVersion)").stdout.decode()
+    if version.split(".")[:2] != _RECORDED_ON.split(".")[:2]:
+        pytest.skip(f"recorded on PowerShell {_RECORDED_ON}, and this pwsh is {version}")
+    return pwsh
+
+
+@pytest.mark.parametrize("snippet", _RECORDED, ids=lambda s: s["id"])
+def test_a_recorded_snippet_is_what_the_real_engine_answers(
+    snippet: dict[str, object], recorded_engine: Path, tmp_path: Path
+) -> None:
+    for name in ("empty", "here"):
+        (tmp_path / name).mkdir()
+    environment = {"TMPDIR_FW": str(tmp_path / "empty"), "PATH": "/usr/bin:/bin"}
+    engine = RealEngine(
+        pwsh=recorded_engine, folder=tmp_path / "here", host=Host(environment=environment), commands=None
+    )
+    result = engine.run(str(snippet["script"]))
     assert result.stdout.decode("utf-8") == snippet["stdout"]
     assert result.exit_code == snippet["exit_code"]
     assert (result.stderr == b"") is snippet["stderr_empty"]

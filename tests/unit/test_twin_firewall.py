@@ -1,31 +1,59 @@
 """The firewall of the twin's host model, through its stand-in cmdlets."""
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from fwfix.lab.windows.cmdlets import TYPES, stand_ins
 from fwfix.lab.windows.model.grammar import parse_rule, rule_text
 from fwfix.lab.windows.model.host import WindowsHost
 from fwfix.lab.windows.model.knobs import Knobs
-from fwfix.lab.windows.powershell import DESKTOP_5_1, Engine, Host
+from fwfix.lab.windows.powershell import DESKTOP_5_1, Host, RunResult
+
+if TYPE_CHECKING:
+    from tests.conftest import MakeEngine
 
 BLOCK = "New-NetFirewallRule -Name t -DisplayName t -Action Block -Protocol TCP -LocalPort 9100"
 STATUS = "@((Get-NetFirewallRule -PolicyStore ActiveStore -Name t).EnforcementStatus) -join ','"
 
 
-def ask(
-    script: str, *, administrator: bool = True, host: WindowsHost | None = None, knobs: Knobs | None = None
-) -> str:
-    """Run a script on a host and return its output without the last line end."""
-    host = host or WindowsHost(knobs=knobs)
-    engine = Engine(
-        edition=DESKTOP_5_1,
-        host=Host(files=host.files, registry=host.registry, clock=host.clock),
-        commands=stand_ins(host, administrator=administrator),
-        types=TYPES,
-    )
-    result = engine.run(script)
-    assert result.refusal is None, result.refusal
-    return result.stdout.decode().strip()
+class Console:
+    """Runs scripts on one engine, each on a host of its own unless it is given one."""
+
+    def __init__(self, make: "MakeEngine") -> None:
+        self._make = make
+
+    def __call__(
+        self,
+        script: str,
+        *,
+        administrator: bool = True,
+        host: WindowsHost | None = None,
+        knobs: Knobs | None = None,
+    ) -> str:
+        """Run a script on a host and return its output without the last line end."""
+        result = self._run(script, host or WindowsHost(knobs=knobs), administrator=administrator)
+        assert result.refusal is None, result.refusal
+        return result.stdout.decode().strip()
+
+    def refuses(self, script: str) -> bool:
+        """Say whether the model refuses to answer."""
+        return self._run(script, WindowsHost(), administrator=True).refusal is not None
+
+    def _run(self, script: str, host: WindowsHost, *, administrator: bool) -> RunResult:
+        engine = self._make(
+            edition=DESKTOP_5_1,
+            host=Host(files=host.files, registry=host.registry, clock=host.clock),
+            commands=stand_ins(host, administrator=administrator),
+            types=TYPES,
+        )
+        return engine.run(script)
+
+
+@pytest.fixture
+def ask(make_engine: "MakeEngine") -> Console:
+    """Return a console on the small engine, then on the real one."""
+    return Console(make_engine)
 
 
 def caught(script: str) -> str:
@@ -33,25 +61,17 @@ def caught(script: str) -> str:
     return f"try {{ $null = {script} -ErrorAction Stop }} catch {{ $_.FullyQualifiedErrorId }}"
 
 
-def refused(script: str, *, knobs: Knobs | None = None) -> bool:
-    """Say whether the model refuses to answer."""
-    host = WindowsHost(knobs=knobs)
-    outside = Host(clock=host.clock, registry=host.registry)
-    engine = Engine(edition=DESKTOP_5_1, host=outside, commands=stand_ins(host), types=TYPES)
-    return engine.run(script).refusal is not None
-
-
-def test_a_second_rule_of_a_name_is_error_183() -> None:
+def test_a_second_rule_of_a_name_is_error_183(ask: Console) -> None:
     assert ask(f"$null = {BLOCK}; {caught(BLOCK)}") == "Windows System Error 183,New-NetFirewallRule"
 
 
-def test_an_absent_rule_is_not_found_by_its_instance_id() -> None:
+def test_an_absent_rule_is_not_found_by_its_instance_id(ask: Console) -> None:
     for verb in ("Get", "Remove", "Disable", "Enable"):
         found = ask(caught(f"{verb}-NetFirewallRule -Name nothing"))
         assert found == f"CmdletizationQuery_NotFound_InstanceID,{verb}-NetFirewallRule"
 
 
-def test_a_wildcard_that_finds_nothing_is_no_error() -> None:
+def test_a_wildcard_that_finds_nothing_is_no_error(ask: Console) -> None:
     assert ask(caught("Get-NetFirewallRule -Name nothing*")) == ""
 
 
@@ -67,17 +87,17 @@ def test_a_wildcard_that_finds_nothing_is_no_error() -> None:
         "-LocalPort abc",
     ],
 )
-def test_a_bad_address_or_port_is_an_invalid_parameter(wrong: str) -> None:
+def test_a_bad_address_or_port_is_an_invalid_parameter(ask: Console, wrong: str) -> None:
     script = f"New-NetFirewallRule -DisplayName t -Protocol TCP {wrong}"
     assert ask(caught(script)) == "HRESULT 0x80070057,New-NetFirewallRule"
 
 
-def test_ports_without_a_protocol_are_an_invalid_parameter() -> None:
+def test_ports_without_a_protocol_are_an_invalid_parameter(ask: Console) -> None:
     assert ask(caught("New-NetFirewallRule -DisplayName t -LocalPort 9100")).startswith("HRESULT 0x80070057")
 
 
 @pytest.mark.parametrize(("count", "wanted"), [(1000, ""), (1001, "HRESULT 0x80070057,New-NetFirewallRule")])
-def test_a_rule_takes_a_thousand_ranges_of_a_family(count: int, wanted: str) -> None:
+def test_a_rule_takes_a_thousand_ranges_of_a_family(ask: Console, count: int, wanted: str) -> None:
     ranges = ",".join(f"'10.{n // 200}.{n % 200}.1-10.{n // 200}.{n % 200}.9'" for n in range(count))
     assert ask(caught(f"New-NetFirewallRule -DisplayName t -RemoteAddress @({ranges})")) == wanted
 
@@ -94,7 +114,7 @@ def test_a_rule_takes_a_thousand_ranges_of_a_family(count: int, wanted: str) -> 
         ("Any", "Any"),
     ],
 )
-def test_addresses_come_back_as_windows_writes_them(given: str, kept: str) -> None:
+def test_addresses_come_back_as_windows_writes_them(ask: Console, given: str, kept: str) -> None:
     script = (
         f"$null = New-NetFirewallRule -Name t -DisplayName t -RemoteAddress '{given}'\n"
         "(Get-NetFirewallRule -Name t | Get-NetFirewallAddressFilter).RemoteAddress"
@@ -113,42 +133,42 @@ def test_addresses_come_back_as_windows_writes_them(given: str, kept: str) -> No
         (Knobs(profiles_off=("Public",)), "Enforced,ProfileInactive"),
     ],
 )
-def test_the_active_store_says_whether_a_rule_has_an_effect(knobs: Knobs, status: str) -> None:
+def test_the_active_store_says_whether_a_rule_has_an_effect(ask: Console, knobs: Knobs, status: str) -> None:
     assert ask(f"$null = {BLOCK}; {STATUS}", knobs=knobs) == status
 
 
-def test_two_ports_are_no_user_port() -> None:
+def test_two_ports_are_no_user_port(ask: Console) -> None:
     script = f"$null = {BLOCK},'9101'; {STATUS}"
     assert ask(script, knobs=Knobs(user_ports_off=True)) == "Enforced,ProfileInactive"
 
 
-def test_a_disabled_rule_is_disabled_everywhere() -> None:
+def test_a_disabled_rule_is_disabled_everywhere(ask: Console) -> None:
     assert ask(f"$null = {BLOCK}; Disable-NetFirewallRule -Name t; {STATUS}") == "DisabledObject"
 
 
-def test_a_rule_of_group_policy_hides_the_local_one() -> None:
+def test_a_rule_of_group_policy_hides_the_local_one(ask: Console) -> None:
     policy = (("t", "v2.29|Action=Allow|Active=TRUE|Dir=In|Protocol=6|LPort=9100|Name=t|"),)
     script = f"$null = {BLOCK}; $r = Get-NetFirewallRule -PolicyStore ActiveStore -Name t\n"
     script += "[string]$r.Action + ' ' + [string]$r.PolicyStoreSourceType"
     assert ask(script, knobs=Knobs(gpo_rules=policy)) == "Allow GroupPolicy"
 
 
-def test_the_service_that_is_down_is_error_1753() -> None:
+def test_the_service_that_is_down_is_error_1753(ask: Console) -> None:
     knobs = Knobs(mpssvc_down=True)
     assert ask(caught(BLOCK), knobs=knobs) == "Windows System Error 1753,New-NetFirewallRule"
     assert ask("[string](Get-Service -Name MpsSvc).Status", knobs=knobs) == "Stopped"
 
 
-def test_somebody_without_rights_is_error_5() -> None:
+def test_somebody_without_rights_is_error_5(ask: Console) -> None:
     assert ask(caught(BLOCK), administrator=False) == "Windows System Error 5,New-NetFirewallRule"
 
 
-def test_a_german_host_keeps_the_ids_and_changes_the_text() -> None:
+def test_a_german_host_keeps_the_ids_and_changes_the_text(ask: Console) -> None:
     script = f"$null = {BLOCK}; try {{ $null = {BLOCK} -ErrorAction Stop }} catch {{ $_.Exception.Message }}"
     assert ask(script, knobs=Knobs(locale="de-DE")).startswith("Eine Datei kann nicht")
 
 
-def test_the_registry_shows_the_rule_in_its_grammar_and_the_grammar_reads_it_back() -> None:
+def test_the_registry_shows_the_rule_in_its_grammar_and_the_grammar_reads_it_back(ask: Console) -> None:
     host = WindowsHost()
     ask(f"{BLOCK} -RemoteAddress '10.0.0.0/8','fd00::/16' -Group fwfix -Profile Private", host=host)
     path = r"HKLM:\SYSTEM\CurrentControlSet\Services\SharedAccess\Parameters\FirewallPolicy\FirewallRules"
@@ -172,11 +192,11 @@ def test_the_registry_shows_the_rule_in_its_grammar_and_the_grammar_reads_it_bac
         "Get-Service",
     ],
 )
-def test_what_the_model_does_not_know_is_refused(beyond: str) -> None:
-    assert refused(beyond)
+def test_what_the_model_does_not_know_is_refused(ask: Console, beyond: str) -> None:
+    assert ask.refuses(beyond)
 
 
-def test_a_cmdlet_takes_longer_the_more_rules_the_host_has() -> None:
+def test_a_cmdlet_takes_longer_the_more_rules_the_host_has(ask: Console) -> None:
     host = WindowsHost(knobs=Knobs(n_rules=200, seconds_per_rule=0.0005))
     before = host.clock.monotonic()
     ask(BLOCK, host=host)
