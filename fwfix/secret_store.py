@@ -122,6 +122,29 @@ class SecretStore:
             return self._known[key]
 
 
+class RememberingStore(SecretStore):
+    """A store that knows what it has handed out, so that a recording can be searched for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen: set[Secret] = set()
+
+    @property
+    def seen(self) -> frozenset[Secret]:
+        """Every secret that somebody got."""
+        with self._lock:
+            return frozenset(self._seen)
+
+    def resolve(
+        self, ref: SecretRef, *, host: str, address: str, user: str, purpose: str = "password"
+    ) -> Secret:
+        """Return the secret for one host, and remember it."""
+        secret = super().resolve(ref, host=host, address=address, user=user, purpose=purpose)
+        with self._lock:
+            self._seen.add(secret)
+        return secret
+
+
 def _one_line(value: str, origin: str) -> str:
     """Return a secret without the line end that editors and programs add."""
     text = value.removesuffix("\n").removesuffix("\r")

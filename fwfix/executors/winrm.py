@@ -3,6 +3,7 @@
 import ipaddress
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fwfix.errors import ConnectError, DeadlineError, ScriptCutError
@@ -11,7 +12,8 @@ from fwfix.executors.ssh_watch import Watch
 from fwfix.executors.winrm_endpoint import Endpoint, endpoint_of
 from fwfix.executors.winrm_run import Errand
 from fwfix.executors.winrm_session import Session, Shared
-from fwfix.executors.winrm_stream import Streams, Tunnel
+from fwfix.executors.winrm_stream import Stream, Streams, Tunnel
+from fwfix.executors.winrm_wire import Tap
 from fwfix.model.host import Host, WinrmTransport
 from fwfix.model.policy import Address
 from fwfix.model.script import Invocation, Result
@@ -61,6 +63,18 @@ class WinrmConnector:
             session.close()
             raise
         return WinrmExecutor(session, endpoint, self._watch)
+
+    def dial(self, endpoint: Endpoint, *, deadline: float) -> Stream:
+        """Connect without a logon, and with TLS where the endpoint has it.
+
+        Raises:
+            ConnectError: there is no connection; its subclasses say why.
+        """
+        return self._shared.streams.open(endpoint, deadline=deadline)
+
+    def listen(self, tap: Tap) -> None:
+        """Let somebody hear every envelope of the connections opened from now on."""
+        self._shared = replace(self._shared, tap=tap)
 
     def close(self) -> None:
         """End what is shared: the thread that keeps deadlines."""

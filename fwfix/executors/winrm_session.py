@@ -26,7 +26,7 @@ from fwfix.executors.winrm_errors import (
     foreign_errors,
 )
 from fwfix.executors.winrm_stream import Stream, Streams
-from fwfix.executors.winrm_wire import Wire
+from fwfix.executors.winrm_wire import Tap, Wire
 from fwfix.model.host import WinrmTransport
 from fwfix.secrets import Secret
 
@@ -54,6 +54,7 @@ class Shared:
     accounts: Accounts
     resolve: "Resolve"
     streams: Streams
+    tap: Tap | None = None
 
 
 class Session:
@@ -188,7 +189,7 @@ class Session:
         stream = self._shared.streams.open(endpoint, deadline=deadline)
         try:
             with self._logon(deadline) as (password, attempt):
-                wire = Wire(endpoint, stream, password)
+                wire = Wire(endpoint, stream, password, tap=self._shared.tap)
                 self._stream, self._wire = stream, wire
                 try:
                     return wire.run(work, deadline=deadline, operation=operation)

@@ -5,6 +5,7 @@ import logging
 import socket
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import requests
@@ -28,19 +29,26 @@ for _name in ("urllib3", "winrm.vendor.requests_kerberos", "spnego"):
 _PATIENCE_SECONDS = 10.0
 _SEALED = ("multipart/encrypted", "multipart/x-multi-encrypted")
 _LAST_NTLM_MESSAGE = b"NTLMSSP\0\3"
+_OK = 200
 _UNAUTHORIZED = 401
 _FIRST_BAD_STATUS = 300
 
 T = TypeVar("T")
+# Hears an envelope: the host's name, the HTTP status of an answer (0 for a request), and its text.
+Tap = Callable[[str, int, str], None]
 
 
 class Wire:
     """One connection and the pywinrm protocol on it; used up when the connection is."""
 
-    def __init__(self, endpoint: Endpoint, stream: Stream, password: Secret | None) -> None:
+    def __init__(
+        self, endpoint: Endpoint, stream: Stream, password: Secret | None, *, tap: Tap | None = None
+    ) -> None:
         self._stream = stream
         self._adapter = _Adapter(endpoint, stream.socket)
         self._protocol = _TimedProtocol(endpoint, password, self._adapter)
+        if tap is not None:
+            self._protocol.transport.tap = partial(tap, endpoint.host.name)
 
     @property
     def settled(self) -> bool:
@@ -111,6 +119,21 @@ class _Transport(Transport):
 
     adapter: _Adapter
     deadline: float
+    tap: Callable[[int, str], None] | None = None
+
+    def send_message(self, message: str | bytes) -> bytes:
+        """Send an envelope and return the answer; both are heard unsealed, and without any header."""
+        if self.tap is None:
+            untold: bytes = super().send_message(message)
+            return untold
+        self.tap(0, message.decode() if isinstance(message, bytes) else message)
+        try:
+            answer: bytes = super().send_message(message)
+        except WinRMTransportError as error:
+            self.tap(error.code, error.response_text)
+            raise
+        self.tap(_OK, answer.decode("utf-8", "replace"))
+        return answer
 
     def build_session(self) -> requests.Session:
         """Return the session; it takes neither proxies nor accounts (.netrc) from the environment."""
