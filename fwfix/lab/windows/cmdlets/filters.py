@@ -1,9 +1,9 @@
-"""Get-NetFirewall*Filter, Get-NetFirewallProfile, Get-NetFirewallSetting."""
+"""Get-NetFirewall*Filter and Get-NetFirewallSetting."""
 
 from collections.abc import Callable
 
 from fwfix.lab.windows.cmdlets import rule_objects, types
-from fwfix.lab.windows.cmdlets.base import Scene, StandIn, matches, not_found
+from fwfix.lab.windows.cmdlets.base import Scene, StandIn, matches
 from fwfix.lab.windows.cmdlets.firewall import spend, store_of
 from fwfix.lab.windows.cmdlets.rule_objects import RuleData
 from fwfix.lab.windows.cmdlets.types import named
@@ -52,21 +52,6 @@ def _service(active: ActiveRule) -> str:
     return active.rule.service or "Any"
 
 
-def _profiles(scene: Scene, call: Invocation) -> None:
-    scene.check_administrator()
-    profiles = scene.host.firewall.profiles(store_of(call))
-    given = call.get("AssociatedNetFirewallRule")
-    if isinstance(given, PSObject) and isinstance(given.data, RuleData):
-        profiles = tuple(each for each in profiles if given.data.active.rule.applies_in(each.name))
-    wanted = call.texts("Name")
-    for word in wanted:
-        if not any(matches(profile.name, word) for profile in profiles):
-            not_found(call, "Name", word)
-    for profile in profiles:
-        if not wanted or any(matches(profile.name, word) for word in wanted):
-            call.write(rule_objects.profile_object(profile))
-
-
 def _setting(scene: Scene, call: Invocation) -> None:
     scene.check_administrator()
     scene.host.firewall.check_running()
@@ -98,6 +83,5 @@ STAND_INS = (
         name="Get-NetFirewallInterfaceTypeFilter", body=_get(rule_objects.interface_type_filter), obeys=_PLAIN
     ),
     StandIn(name="Get-NetFirewallSecurityFilter", body=_get(rule_objects.security_filter), obeys=_PLAIN),
-    StandIn(name="Get-NetFirewallProfile", body=_profiles, obeys=(*_PLAIN, "Name")),
     StandIn(name="Get-NetFirewallSetting", body=_setting, obeys=("All", "PolicyStore")),
 )

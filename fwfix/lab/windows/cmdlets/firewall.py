@@ -1,16 +1,16 @@
-"""New-, Get-, Remove-, Enable-, Disable-NetFirewallRule."""
+"""New-, Get-, Set-, Remove-, Enable-, Disable-NetFirewallRule."""
 
 import uuid
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
+from fwfix.lab.windows.cmdlets import rule_values
 from fwfix.lab.windows.cmdlets.base import Scene, StandIn, has_wildcard, matches, not_found
 from fwfix.lab.windows.cmdlets.rule_objects import RuleData, rule_object
-from fwfix.lab.windows.model.errors import UnknownToModelError
 from fwfix.lab.windows.model.firewall import ACTIVE, PERSISTENT, RSOP, STORES
-from fwfix.lab.windows.model.knobs import PROFILES
 from fwfix.lab.windows.model.policy import ActiveRule
-from fwfix.lab.windows.model.rules import Rule, protocol_number
-from fwfix.lab.windows.powershell import EnumValue, Invocation, NotInDialect, PSObject
+from fwfix.lab.windows.model.rules import Rule
+from fwfix.lab.windows.powershell import Invocation, NotInDialect, PSObject
 from fwfix.lab.windows.powershell.values import enumerate_value
 
 _QUERY: dict[str, tuple[str, Callable[[Rule], str]]] = {
@@ -22,6 +22,7 @@ _QUERY: dict[str, tuple[str, Callable[[Rule], str]]] = {
     "Action": ("Action", lambda rule: rule.action),
 }
 _TEXTS = ("Description", "DisplayGroup", "Group")
+_GROUPS = ("DisplayGroup", "Group")
 _FIND = ("All", "Name", "DisplayName", *_QUERY, "PolicyStore")
 
 
@@ -46,56 +47,35 @@ def _new(scene: Scene, call: Invocation) -> None:
     spend(scene, call)
     if store_of(call) != PERSISTENT:
         raise NotInDialect("a new rule in another store than the local one")
-    protocol = protocol_number(call.text("Protocol", "Any"))
-    rule = Rule(
-        name=call.text("Name", "{" + str(uuid.uuid4()).upper() + "}"),
-        display_name=call.text("DisplayName"),
-        description=call.text("Description"),
-        group=call.text("Group"),
-        enabled=call.enum_name("Enabled", "True") == "True",
-        inbound=call.enum_name("Direction", "Inbound") == "Inbound",
-        action=call.enum_name("Action", "Allow"),
-        profiles=_profiles(call),
-        protocol=protocol,
-        local_ports=tuple(call.texts("LocalPort")),
-        remote_ports=tuple(call.texts("RemotePort")),
-        local_addresses=tuple(call.texts("LocalAddress")) or ("Any",),
-        remote_addresses=tuple(call.texts("RemoteAddress")) or ("Any",),
-        program=_any(call.text("Program")),
-        service=_any(call.text("Service")),
-        interfaces=_interfaces(scene, call),
-    )
+    # What is not given is any, and an allow of inbound traffic.
+    wanted = {"local_addresses": ("Any",), "remote_addresses": ("Any",), **rule_values.given(scene, call)}
+    name = call.text("Name", "{" + str(uuid.uuid4()).upper() + "}")
+    plain = Rule(name=name, display_name=call.text("DisplayName"), group=call.text("Group"))
+    rule = replace(plain, **wanted)  # type: ignore[arg-type]
     if not call.confirmed():
         return
-    kept = scene.host.firewall.add(rule)
-    active = next(each for each in scene.host.firewall.read(PERSISTENT) if each.rule.name == kept.name)
-    call.write(rule_object(active, PERSISTENT))
+    _write(scene, call, [scene.host.firewall.add(rule)])
 
 
-def _any(text: str) -> str:
-    return "" if text.lower() == "any" else text
+def _write(scene: Scene, call: Invocation, rules: Sequence[Rule]) -> None:
+    """Put rules of the local store into the pipeline."""
+    names = {rule.name for rule in rules}
+    for active in scene.host.firewall.read(PERSISTENT):
+        if active.rule.name in names:
+            call.write(rule_object(active, PERSISTENT))
 
 
-def _profiles(call: Invocation) -> tuple[str, ...]:
-    value = call.get("Profile")
-    if not isinstance(value, EnumValue) or value.number == 0:
-        return ()
-    if value.number & ~7:
-        raise NotInDialect("this profile of a rule")
-    return tuple(name for bit, name in enumerate(PROFILES) if value.number & (1 << bit))
+def _selected(
+    scene: Scene, call: Invocation, store: str, *, by: Sequence[str] = tuple(_QUERY)
+) -> list[ActiveRule]:
+    """Return what a call names; report what was named exactly and is not there.
 
-
-def _interfaces(scene: Scene, call: Invocation) -> tuple[str, ...]:
-    names = [name for name in call.texts("InterfaceAlias") if name.lower() != "any"]
-    known = {interface.alias.lower(): interface.alias for interface in scene.host.interfaces}
-    for name in names:
-        if name.lower() not in known:
-            raise UnknownToModelError(f"a rule about the interface {name!r}")
-    return tuple(known[name.lower()] for name in names)
-
-
-def _selected(scene: Scene, call: Invocation, store: str) -> list[ActiveRule]:
-    """Return what a call names; report what was named exactly and is not there."""
+    Args:
+        scene: whose rules they are.
+        call: of the cmdlet.
+        store: the store.
+        by: the parameters that ask; in Set-NetFirewallRule most of them say what to change.
+    """
     if call.has("InputObject"):
         return _given(call.get("InputObject"))
     rules = list(scene.host.firewall.read(store))
@@ -103,7 +83,7 @@ def _selected(scene: Scene, call: Invocation, store: str) -> list[ActiveRule]:
         return _by_text(call, rules, ("Name", "InstanceID"), lambda rule: rule.name)
     if call.has("DisplayName"):
         return _by_text(call, rules, ("DisplayName", "DisplayName"), lambda rule: rule.display_name)
-    asked = [name for name in _QUERY if call.has(name)]
+    asked = [name for name in by if call.has(name)]
     for name in asked:
         rules = _filtered(call, rules, name)
     if asked and not rules:
@@ -151,13 +131,13 @@ def _get(scene: Scene, call: Invocation) -> None:
         call.write(rule_object(active, store))
 
 
-def _change(scene: Scene, call: Invocation) -> list[ActiveRule]:
+def _change(scene: Scene, call: Invocation, *, by: Sequence[str] = tuple(_QUERY)) -> list[ActiveRule]:
     scene.check_administrator()
     spend(scene, call)
     scene.host.firewall.check_running()
     if store_of(call) in (ACTIVE, RSOP):
         raise NotInDialect("a change of another store than the local one")
-    found = _selected(scene, call, PERSISTENT)
+    found = _selected(scene, call, PERSISTENT, by=by)
     return found if found and call.confirmed() else []
 
 
@@ -166,24 +146,37 @@ def _remove(scene: Scene, call: Invocation) -> None:
     scene.host.firewall.remove([each.rule.name for each in found])
 
 
+def _apply(scene: Scene, call: Invocation, found: list[ActiveRule], changes: dict[str, object]) -> None:
+    if not found:
+        return
+    names = [each.rule.name for each in found]
+    changed = scene.host.firewall.change(names, **changes)
+    if call.flag("PassThru"):
+        _write(scene, call, changed)
+
+
+def _set(scene: Scene, call: Invocation) -> None:
+    changes = rule_values.given(scene, call)
+    if call.has("NewDisplayName"):
+        changes["display_name"] = call.text("NewDisplayName")
+    _apply(scene, call, _change(scene, call, by=_GROUPS), changes)
+
+
 def _switch(*, enabled: bool) -> Callable[[Scene, Invocation], None]:
     def body(scene: Scene, call: Invocation) -> None:
-        found = _change(scene, call)
-        if found:
-            scene.host.firewall.change([each.rule.name for each in found], enabled=enabled)
+        _apply(scene, call, _change(scene, call), {"enabled": enabled})
 
     return body
 
 
-_NEW = (
-    "DisplayName", "PolicyStore", "Name", "Description", "Group", "Enabled", "Profile", "Direction", "Action",
-    "LocalAddress", "RemoteAddress", "Protocol", "LocalPort", "RemotePort", "Program", "Service",
-    "InterfaceAlias",
-)  # fmt: skip
+_NEW = ("DisplayName", "PolicyStore", "Name", "Group", *rule_values.PARAMETERS)
+_SET = ("Name", "DisplayName", *_GROUPS, "InputObject", "PolicyStore", "NewDisplayName", "PassThru")
+_SWITCH = (*_FIND, "InputObject", "PassThru")
 STAND_INS = (
     StandIn(name="New-NetFirewallRule", body=_new, obeys=_NEW),
     StandIn(name="Get-NetFirewallRule", body=_get, obeys=_FIND),
+    StandIn(name="Set-NetFirewallRule", body=_set, obeys=(*_SET, *rule_values.PARAMETERS)),
     StandIn(name="Remove-NetFirewallRule", body=_remove, obeys=(*_FIND, "InputObject")),
-    StandIn(name="Enable-NetFirewallRule", body=_switch(enabled=True), obeys=(*_FIND, "InputObject")),
-    StandIn(name="Disable-NetFirewallRule", body=_switch(enabled=False), obeys=(*_FIND, "InputObject")),
+    StandIn(name="Enable-NetFirewallRule", body=_switch(enabled=True), obeys=_SWITCH),
+    StandIn(name="Disable-NetFirewallRule", body=_switch(enabled=False), obeys=_SWITCH),
 )

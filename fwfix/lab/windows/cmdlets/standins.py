@@ -1,11 +1,18 @@
 """All stand-ins of a host, for its PowerShell."""
 
-from fwfix.lab.windows.cmdlets import filters, firewall, system, tasks
+from fwfix.lab.windows.cmdlets import filters, firewall, profiles, system, task_parts, tasks
 from fwfix.lab.windows.cmdlets.base import Scene
 from fwfix.lab.windows.model.host import WindowsHost
 from fwfix.lab.windows.powershell import Command
 
-ALL = (*firewall.STAND_INS, *filters.STAND_INS, *tasks.STAND_INS, *system.STAND_INS)
+ALL = (
+    *firewall.STAND_INS,
+    *filters.STAND_INS,
+    *profiles.STAND_INS,
+    *task_parts.STAND_INS,
+    *tasks.STAND_INS,
+    *system.STAND_INS,
+)
 
 
 def stand_ins(host: WindowsHost, *, administrator: bool = True) -> tuple[Command, ...]:

@@ -3,7 +3,7 @@
 import functools
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 
 from fwfix.lab.windows.cmdlets.types import BY_NAME, OPAQUE
@@ -14,6 +14,13 @@ _TOKEN = re.compile(r"(?P<word>[^<\s]+)(?:\s+<(?P<type>[^>]+)>\]*)?")
 _CIM = "Microsoft.Management.Infrastructure."
 # Which parameters take objects of the pipeline is not in the capture; it is documented for these [D].
 _FROM_PIPELINE = re.compile(r"InputObject|Associated\w+")
+# Other names are not in the capture either; these are documented [D].
+_ALIASES = {
+    ("NetFirewallProfile", "Name"): ("Profile",),
+    ("NetFirewallRule", "Name"): ("ID",),
+    ("NetFirewallRule", "LocalAddress"): ("LocalIP",),
+    ("NetFirewallRule", "RemoteAddress"): ("RemoteIP",),
+}
 _LISTS = ("System.Array", "System.Collections.IList", "System.Collections.IEnumerable")
 
 
@@ -83,7 +90,11 @@ def _surface(name: str, texts: list[str]) -> Surface:
             )
     should_process = bindings.pop("WhatIf", None) is not None
     bindings.pop("Confirm", None)
-    parameters = tuple(_parameter(each, types[each], sets) for each, sets in bindings.items())
+    noun = name.partition("-")[2]
+    parameters = tuple(
+        replace(_parameter(each, types[each], sets), aliases=_ALIASES.get((noun, each), ()))
+        for each, sets in bindings.items()
+    )
     return Surface(name=name, parameters=parameters, default_set="Set0", should_process=should_process)
 
 

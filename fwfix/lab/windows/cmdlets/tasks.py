@@ -1,58 +1,18 @@
-"""Register-, Get-, Start-, Stop-, Unregister-ScheduledTask and Get-ScheduledTaskInfo."""
+"""Register-, Get-, Start-, Stop-, Enable-, Disable-, Unregister-ScheduledTask, Get-ScheduledTaskInfo."""
 
+from dataclasses import replace
 from datetime import datetime
 
 from fwfix.lab.windows.cmdlets import types
-from fwfix.lab.windows.cmdlets.base import Scene, StandIn, has_wildcard, matches, not_found
-from fwfix.lab.windows.cmdlets.types import named
-from fwfix.lab.windows.model.task_xml import parse_task
+from fwfix.lab.windows.cmdlets.base import Body, Scene, StandIn, has_wildcard, matches, not_found
+from fwfix.lab.windows.cmdlets.task_objects import definition_text, task_object
+from fwfix.lab.windows.cmdlets.task_parts import task_of
+from fwfix.lab.windows.model.task_xml import SYSTEM_SIDS, parse_task
 from fwfix.lab.windows.model.tasks import Task
-from fwfix.lab.windows.powershell import Array, Invocation, NotInDialect, PSObject, cim_instance
+from fwfix.lab.windows.powershell import Invocation, NotInDialect, PSObject, cim_instance
 from fwfix.lab.windows.powershell.times import DateTime, from_python
 from fwfix.lab.windows.powershell.unicode import to_python
 from fwfix.lab.windows.powershell.values import enumerate_value
-
-
-def _object(task: Task) -> PSObject:
-    definition, settings = task.definition, task.definition.settings
-    action = cim_instance(
-        "MSFT_TaskExecAction",
-        [("Execute", definition.command), ("Arguments", definition.arguments or None)],
-    )
-    triggers = [
-        cim_instance(
-            "MSFT_TaskBootTrigger" if trigger.boot else "MSFT_TaskTimeTrigger",
-            [
-                ("Enabled", trigger.enabled),
-                ("StartBoundary", _boundary(trigger.start)),
-                ("EndBoundary", _boundary(trigger.end)),
-            ],
-        )
-        for trigger in definition.triggers
-    ]
-    rules: list[tuple[str, object]] = [
-        ("Enabled", settings.enabled),
-        ("StartWhenAvailable", settings.start_when_available),
-        ("DisallowStartIfOnBatteries", settings.not_on_battery),
-        ("StopIfGoingOnBatteries", settings.stop_on_battery),
-    ]
-    pairs: list[tuple[str, object]] = [
-        ("TaskName", task.name),
-        ("TaskPath", task.path),
-        ("URI", task.path + task.name),
-        ("State", named(types.TASK_STATE, task.state)),
-        ("Description", definition.description or None),
-        ("Author", definition.author or None),
-        ("Actions", Array([action], "Microsoft.Management.Infrastructure.CimInstance")),
-        ("Triggers", Array(triggers, "Microsoft.Management.Infrastructure.CimInstance")),
-        ("Settings", cim_instance("MSFT_TaskSettings3", rules)),
-        ("Principal", cim_instance("MSFT_TaskPrincipal2", [("UserId", "SYSTEM")])),
-    ]
-    return cim_instance("MSFT_ScheduledTask", pairs, data=task)
-
-
-def _boundary(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _path(call: Invocation) -> str:
@@ -62,15 +22,24 @@ def _path(call: Invocation) -> str:
 
 def _register(scene: Scene, call: Invocation) -> None:
     scene.check_administrator()
-    if not call.has("Xml"):
-        raise NotInDialect("Register-ScheduledTask without -Xml")
-    if call.has("User") and call.text("User").lower() not in ("system", "nt authority\\system", "s-1-5-18"):
-        raise NotInDialect("Register-ScheduledTask for another user than SYSTEM")
-    text = to_python(call.text("Xml"))
-    task = scene.host.scheduler.register(
-        call.text("TaskName"), _path(call), parse_task(text), text, force=call.flag("Force")
-    )
-    call.write(_object(task))
+    if call.has("Xml"):
+        if call.has("User") and call.text("User").lower() not in SYSTEM_SIDS:
+            raise NotInDialect("Register-ScheduledTask for another user than SYSTEM")
+        text = to_python(call.text("Xml"))
+    else:
+        given = call.get("InputObject")
+        text = definition_text(given if isinstance(given, PSObject) else task_of(call))
+    name = call.text("TaskName") or _name_in(call.get("InputObject"))
+    scheduler = scene.host.scheduler
+    task = scheduler.register(name, _path(call), parse_task(text), text, force=call.flag("Force"))
+    call.write(task_object(task))
+
+
+def _name_in(given: object) -> str:
+    name = given.get("TaskName") if isinstance(given, PSObject) else None
+    if not name:
+        raise NotInDialect("Register-ScheduledTask without a name")
+    return str(name)
 
 
 def _selected(scene: Scene, call: Invocation) -> list[Task]:
@@ -118,7 +87,7 @@ def _one(scene: Scene, call: Invocation) -> Task | None:
 
 def _get(scene: Scene, call: Invocation) -> None:
     for task in _selected(scene, call):
-        call.write(_object(task))
+        call.write(task_object(task))
 
 
 def _info(scene: Scene, call: Invocation) -> None:
@@ -153,6 +122,20 @@ def _stop(scene: Scene, call: Invocation) -> None:
         scene.host.scheduler.stop(task)
 
 
+def _switch(*, enabled: bool) -> Body:
+    def body(scene: Scene, call: Invocation) -> None:
+        scene.check_administrator()
+        task = _one(scene, call)
+        if task is None:
+            return
+        settings = replace(task.definition.settings, enabled=enabled)
+        task.definition = replace(task.definition, settings=settings)
+        scene.host.scheduler.enable(task, enabled=enabled)
+        call.write(task_object(task))
+
+    return body
+
+
 def _unregister(scene: Scene, call: Invocation) -> None:
     scene.check_administrator()
     for task in _selected(scene, call):
@@ -160,14 +143,22 @@ def _unregister(scene: Scene, call: Invocation) -> None:
             scene.host.scheduler.unregister(task)
 
 
+_REGISTER = (
+    "TaskName", "TaskPath", "Xml", "User", "Force", "Action", "Trigger", "Settings", "Principal",
+    "RunLevel", "Description", "InputObject",
+)  # fmt: skip
 _WHICH = ("TaskName", "TaskPath", "InputObject")
 STAND_INS = (
     StandIn(
-        name="Register-ScheduledTask", body=_register, obeys=("TaskName", "TaskPath", "Xml", "User", "Force")
+        name="Register-ScheduledTask",
+        body=_register,
+        obeys=_REGISTER,
     ),
     StandIn(name="Get-ScheduledTask", body=_get, obeys=("TaskName", "TaskPath")),
     StandIn(name="Get-ScheduledTaskInfo", body=_info, obeys=_WHICH),
     StandIn(name="Start-ScheduledTask", body=_start, obeys=_WHICH),
     StandIn(name="Stop-ScheduledTask", body=_stop, obeys=_WHICH),
+    StandIn(name="Enable-ScheduledTask", body=_switch(enabled=True), obeys=_WHICH),
+    StandIn(name="Disable-ScheduledTask", body=_switch(enabled=False), obeys=_WHICH),
     StandIn(name="Unregister-ScheduledTask", body=_unregister, obeys=_WHICH, confirm_impact="High"),
 )

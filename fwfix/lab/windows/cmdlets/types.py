@@ -63,15 +63,25 @@ TASK_STATE = enum_type(
     _GENERATED + "ScheduledTask.StateEnum",
     {"Unknown": 0, "Disabled": 1, "Queued": 2, "Ready": 3, "Running": 4},
 )
+_TASK = _GENERATED + "ScheduledTask."
+RUN_LEVEL = enum_type(_TASK + "RunLevelEnum", {"Limited": 0, "Highest": 1})
+LOGON_TYPE = enum_type(
+    _TASK + "LogonTypeEnum",
+    {"None": 0, "Password": 1, "S4U": 2, "Interactive": 3, "Group": 4, "ServiceAccount": 5,
+     "InteractiveOrPassword": 6},
+)  # fmt: skip
+MULTIPLE_INSTANCES = enum_type(_TASK + "MultipleInstancesEnum", {"Parallel": 0, "Queue": 1, "IgnoreNew": 2})
 # Parameters of these types are declared, but the stand-ins refuse them.
 OPAQUE = (
     "CimSession", "AppliedSetting", "OffloadState", "Type", "PrefixOrigin", "SuffixOrigin", "AddressState",
-    "IPv4Connectivity", "IPv6Connectivity", "RunLevelEnum", "Process", "ServiceController", "uri",
+    "IPv4Connectivity", "IPv6Connectivity", "CompatibilityEnum",
+    "ProcessTokenSidTypeEnum", "DayOfWeek", "Process", "ServiceController", "uri",
 )  # fmt: skip
 BY_NAME = {
     "Enabled": ENABLED, "GpoBoolean": GPO_BOOLEAN, "Direction": DIRECTION, "Action": ACTION,
     "EdgeTraversal": EDGE, "Profile": PROFILE, "PrimaryStatus": PRIMARY_STATUS, "PolicyStoreType": STORE_TYPE,
     "InterfaceType": INTERFACE_TYPE, "Authentication": AUTHENTICATION, "Encryption": ENCRYPTION,
+    "RunLevelEnum": RUN_LEVEL, "LogonTypeEnum": LOGON_TYPE, "MultipleInstancesEnum": MULTIPLE_INSTANCES,
     "DynamicTransport": DYNAMIC, "State": TCP_STATE, "NetworkCategory": CATEGORY, "AddressFamily": FAMILY,
 }  # fmt: skip
 TYPES: tuple[NetType, ...] = (

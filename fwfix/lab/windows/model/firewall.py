@@ -136,13 +136,19 @@ class Firewall:
         self.changed()
         return kept
 
-    def change(self, names: Iterable[str], **changes: bool) -> None:
-        """Change rules of the local store."""
+    def change(self, names: Iterable[str], **changes: object) -> tuple[Rule, ...]:
+        """Change rules of the local store, all or none, and return them as they are kept.
+
+        Raises:
+            RefusalError: Windows refuses what one of them would become.
+        """
         self.check_running()
         with self._lock:
-            for name in names:
-                self._local[name] = replace(self._local[name], **changes)  # type: ignore[arg-type]
+            found = [self._local[name] for name in names if name in self._local]
+            kept = [checked(replace(rule, **changes)) for rule in found]  # type: ignore[arg-type]
+            self._local.update({rule.name: rule for rule in kept})
         self.changed()
+        return tuple(kept)
 
     def remove(self, names: Iterable[str]) -> None:
         """Remove rules of the local store; one that has gone meanwhile is no error."""
@@ -152,11 +158,11 @@ class Firewall:
                 self._local.pop(name, None)
         self.changed()
 
-    def set_profile(self, profile: Profile) -> None:
-        """Replace what the local store says about a profile."""
+    def set_profiles(self, profiles: Iterable[Profile]) -> None:
+        """Replace what the local store says about profiles."""
         self.check_running()
         with self._lock:
-            self.local_profiles[profile.name] = profile
+            self.local_profiles.update({profile.name: profile for profile in profiles})
         self.changed()
 
     def registry(self, *, group: bool) -> dict[str, str]:

@@ -122,10 +122,10 @@ class PSObject:
 
     Attributes:
         type_names: as PSTypeNames has them, the most special first.
-        fixed: a property cannot be set or added.
+        settable: whether a script may set properties of something other than a PSCustomObject.
     """
 
-    __slots__ = ("data", "fixed", "net_type", "properties", "type_names")
+    __slots__ = ("data", "net_type", "properties", "settable", "type_names")
 
     def __init__(
         self,
@@ -141,6 +141,7 @@ class PSObject:
         self.type_names = list(type_names)
         self.net_type = net_type
         self.data = data
+        self.settable = False
 
     def get(self, name: str) -> Value:
         """Return a property's value, None if there is none."""

@@ -67,6 +67,13 @@ def chain(kind: NetType) -> tuple[str, ...]:
     return (kind.full_name, *kind.bases, "System.Object")
 
 
+def _fits(old: Value, new: Value) -> bool:
+    """Say whether a CIM property takes a value as it is; texts are the ones that may be null."""
+    if isinstance(old, bool) or isinstance(new, bool):
+        return isinstance(old, bool) and isinstance(new, bool)
+    return isinstance(old, str | None) and isinstance(new, str | None)
+
+
 class Members:
     """Finds and calls members for one engine."""
 
@@ -191,7 +198,9 @@ class Members:
                     f'Exception setting "{name}": "{message}"', "ExceptionWhenSetting",
                     kind="System.Management.Automation.SetValueInvocationException", category="NotSpecified",
                 )  # fmt: skip
-            if target.net_type != "System.Management.Automation.PSCustomObject":
+            if target.net_type != "System.Management.Automation.PSCustomObject" and not (
+                target.settable and _fits(known.value, value)
+            ):
                 raise NotInDialect(f"setting {name} of a {target.type_names[0]}")
             known.value = value
             return
