@@ -18,7 +18,6 @@ from fwfix.journal.records import (
     Texts,
     answer_body,
     encode_hosts,
-    insert_event,
     insert_hosts,
     insert_run,
     mark_changing,
@@ -28,11 +27,9 @@ from fwfix.journal.records import (
     script_body,
     start_body,
 )
-from fwfix.journal.values import (
-    RunStart,
-    changes_host,
-)
-from fwfix.journal.writer import Job, Writer
+from fwfix.journal.transaction import Transaction
+from fwfix.journal.values import RunStart, changes_host
+from fwfix.journal.writer import Writer
 from fwfix.model.host import Host
 from fwfix.model.outcome import HostReport, Probe, StepRecord
 from fwfix.model.runid import is_run_id
@@ -42,6 +39,8 @@ from fwfix.state_dir import prepare_state_dir
 
 _BUSY = timedelta(seconds=10)
 _OPENING = ".opening"
+
+Mark = Callable[[sqlite3.Connection], None]
 
 
 def _now() -> datetime:
@@ -127,16 +126,17 @@ class Journal(History):
         at = timestamp(start.started_at)
         self._lease(start.run_id)
 
-        def job(connection: sqlite3.Connection) -> None:
+        def job(transaction: Transaction) -> None:
+            connection = transaction.connection
             if connection.execute("SELECT 1 FROM runs WHERE run_id = ?", (start.run_id,)).fetchone():
                 raise JournalError(
                     f"The journal has run {start.run_id} already.",
                     next="A plan is applied once: make a new one.",
                 )
-            texts.insert(connection)
             insert_run(connection, start, pid=os.getpid(), plan_sha256=plan)
             insert_hosts(connection, start.run_id, records)
-            insert_event(connection, run_id=start.run_id, at=at, host=None, kind="started", body=body)
+            transaction.add_texts(texts.by_digest)
+            transaction.append(run_id=start.run_id, at=at, host=None, kind="started", body=body)
 
         try:
             self._writer.write(job)
@@ -180,12 +180,11 @@ class Journal(History):
         )
         self._lease(run_id)
 
-        def job(connection: sqlite3.Connection) -> None:
-            mark_resumed(connection, run_id, pid=os.getpid())
-            insert_hosts(connection, run_id, records)
-            insert_event(
-                connection, run_id=run_id, at=timestamp(self._now()), host=None, kind="resumed", body=body
-            )
+        def job(transaction: Transaction) -> None:
+            mark_resumed(transaction.connection, run_id, pid=os.getpid())
+            insert_hosts(transaction.connection, run_id, records)
+            at = timestamp(self._now())
+            transaction.append(run_id=run_id, at=at, host=None, kind="resumed", body=body)
 
         try:
             self._writer.write(job)
@@ -238,8 +237,20 @@ class Journal(History):
         result: Result | None = None,
         reverts_at: datetime | None = None,
         detail: Mapping[str, object] | None = None,
+        wait: bool = True,
     ) -> None:
-        """Write the result of a step, and what the host answered."""
+        """Write the result of a step, and what the host answered.
+
+        Args:
+            run_id: the run.
+            host: its host.
+            step: what was done.
+            result: the answer, kept word for word.
+            reverts_at: when the host restores itself at the latest, if that is known better now.
+            detail: anything else that a later reader needs; JSON.
+            wait: False to go on before it is on disk. It is there before the next announcement; a kill in
+                between loses what the host can be asked again.
+        """
         texts = Texts()
         body = step_document(step) | {
             "message": step.message,
@@ -247,11 +258,12 @@ class Journal(History):
             "reverts_at": maybe_timestamp(reverts_at),
             "detail": dict(detail or {}),
         }
-        self._append(run_id, host, "step", body, texts=texts)
+        self._append(run_id, host, "step", body, texts=texts, wait=wait)
 
-    def record_probes(self, run_id: str, host: str, probes: Sequence[Probe]) -> None:
-        """Write what probes met, with the time, as evidence."""
-        self.append(run_id, host, "probes", {"probes": [probe_record(probe) for probe in probes]})
+    def record_probes(self, run_id: str, host: str, probes: Sequence[Probe], *, wait: bool = True) -> None:
+        """Write what probes met, with the time, as evidence; `wait` as for `record`."""
+        body = {"probes": [probe_record(probe) for probe in probes]}
+        self._append(run_id, host, "probes", body, wait=wait)
 
     def append(self, run_id: str, host: str | None, kind: str, body: Mapping[str, object]) -> None:
         """Write any other event; `host` None where it concerns the whole run."""
@@ -277,19 +289,23 @@ class Journal(History):
         body: Mapping[str, object],
         *,
         texts: Texts | None = None,
-        before: Job | None = None,
+        before: Mark | None = None,
+        wait: bool = True,
     ) -> None:
         written = canonical(body)
         at = timestamp(self._now())
 
-        def job(connection: sqlite3.Connection) -> None:
+        def job(transaction: Transaction) -> None:
             if texts is not None:
-                texts.insert(connection)
-            insert_event(connection, run_id=run_id, at=at, host=host, kind=kind, body=written)
+                transaction.add_texts(texts.by_digest)
+            transaction.append(run_id=run_id, at=at, host=host, kind=kind, body=written)
             if before is not None:
-                before(connection)
+                before(transaction.connection)
 
-        self._writer.write(job)
+        if wait:
+            self._writer.write(job)
+        else:
+            self._writer.put(job)
 
     def _lease(self, run_id: str) -> None:
         if not is_run_id(run_id):

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 
 from fwfix.journal.values import ChainFault, Event
 
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
 
 def canonical(value: object) -> str:
     """Write JSON in the one way that is hashed: sorted keys, no spaces, ASCII.
@@ -13,7 +15,7 @@ def canonical(value: object) -> str:
     Raises:
         TypeError, ValueError: it is not JSON.
     """
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return _ENCODER.encode(value)
 
 
 def sha256(text: str) -> str:

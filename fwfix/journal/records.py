@@ -1,4 +1,4 @@
-"""What is written into the tables: runs, hosts, texts and chained events. Runs inside the writer's thread."""
+"""What is written into the tables: runs, hosts and texts. Runs inside the writer's thread."""
 
 import sqlite3
 import zlib
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from fwfix.errors import JournalError
-from fwfix.journal.chain import canonical, digest_of, sha256
+from fwfix.journal.chain import canonical, sha256
 from fwfix.journal.values import RunStart
 from fwfix.model.host import Host
 from fwfix.model.outcome import Outcome
@@ -28,13 +28,9 @@ class Texts:
 
     def add(self, text: str) -> str:
         """Pack a text and return its digest."""
-        digest, packed = _pack_shared(text) if len(text) >= _SHARED else _pack(text)
+        digest, packed = _pack_shared(text) if not text or len(text) >= _SHARED else _pack(text)
         self.by_digest.setdefault(digest, packed)
         return digest
-
-    def insert(self, connection: sqlite3.Connection) -> None:
-        """Keep what is not kept yet."""
-        connection.executemany("INSERT OR IGNORE INTO texts VALUES (?, ?)", self.by_digest.items())
 
 
 def _pack(text: str) -> tuple[str, bytes]:
@@ -55,34 +51,6 @@ def unpack(packed: bytes) -> str:
         return zlib.decompress(packed).decode("utf-8", "surrogatepass")
     except (zlib.error, UnicodeDecodeError) as exc:
         raise JournalError("A text in the journal is damaged.", next="Run `fwfix runs check`.") from exc
-
-
-def insert_event(
-    connection: sqlite3.Connection, *, run_id: str, at: str, host: str | None, kind: str, body: str
-) -> None:
-    """Append one event to a run's chain.
-
-    Args:
-        connection: inside a transaction.
-        run_id: the run; it is there.
-        at: when, as the JSON writes it.
-        host: None if it concerns the whole run.
-        kind: what happened.
-        body: canonical JSON.
-
-    Raises:
-        JournalError: there is no such run.
-    """
-    row = connection.execute("SELECT event_count, head FROM runs WHERE run_id = ?", (run_id,)).fetchone()
-    if row is None:
-        raise JournalError(f"The journal has no run {run_id}.", next="`fwfix runs list` shows the runs.")
-    seq, previous = row[0] + 1, row[1]
-    digest = digest_of(run_id=run_id, seq=seq, at=at, host=host, kind=kind, body=body, previous=previous)
-    connection.execute(
-        "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (run_id, seq, at, host, kind, body, previous, digest),
-    )
-    connection.execute("UPDATE runs SET event_count = ?, head = ? WHERE run_id = ?", (seq, digest, run_id))
 
 
 def start_body(start: RunStart, hosts: Mapping[str, str], plan_sha256: str | None) -> dict[str, object]:

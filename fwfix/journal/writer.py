@@ -9,26 +9,43 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
+from queue import Empty, SimpleQueue
 
 from fwfix.errors import FwfixError, JournalError
 from fwfix.journal.database import explain
+from fwfix.journal.transaction import Transaction
 
-Job = Callable[[sqlite3.Connection], None]
+# Called again when the transaction that it was in had to be undone.
+Job = Callable[[Transaction], None]
 
 # More would only make one failure bigger.
 _MOST_JOBS_AT_ONCE = 4096
+# What nobody waits for is written after this at the latest.
+_LATER_SECONDS = 0.5
+# A job that makes one of these has only itself to blame.
+_OWN_MISTAKES = (sqlite3.IntegrityError, FwfixError, ValueError, TypeError, KeyError)
 
 
 class _Ticket:
     """One job and what became of it; not written until a commit says otherwise."""
 
-    __slots__ = ("done", "error", "job", "written")
+    __slots__ = ("_done", "error", "job", "written")
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        self.done = threading.Event()
         self.error: Exception | None = None
         self.written = False
+        # Far cheaper than an Event, and there is only one who waits.
+        self._done = threading.Lock()
+        self._done.acquire()
+
+    def wait(self) -> None:
+        """Return when it is known what became of the job."""
+        self._done.acquire()
+
+    def settle(self) -> None:
+        """Let who waits go on."""
+        self._done.release()
 
 
 class Writer:
@@ -41,36 +58,53 @@ class Writer:
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self.commits = 0
         self._connection = connection
+        self._transaction = Transaction(connection)
         self._path = path
-        self._waiting: deque[_Ticket] = deque()
-        self._changed = threading.Condition()
+        self._waiting: SimpleQueue[_Ticket | None] = SimpleQueue()
+        self._later: deque[Job] = deque()
+        self._mistake: Exception | None = None
+        self._closing = threading.Lock()
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="fwfix-journal", daemon=True)
         self._thread.start()
 
     def write(self, job: Job) -> None:
-        """Run a job inside a transaction; return when it is on disk.
+        """Run a job inside a transaction, behind all that was put before; return when it is on disk.
 
         Raises:
             JournalError: it is not; nothing of this job was kept.
         """
         ticket = _Ticket(job)
-        with self._changed:
-            if self._closed:
-                raise JournalError("The journal is closed.", next="Report this as a bug of fwfix.")
-            self._waiting.append(ticket)
-            self._changed.notify()
-        ticket.done.wait()
+        with self._closing:
+            self._refuse()
+            self._waiting.put(ticket)
+        ticket.wait()
         if not ticket.written:
             raise self._explained(ticket.error) from ticket.error
 
+    def put(self, job: Job) -> None:
+        """Run a job before the next one that somebody waits for, or soon; a kill may still lose it.
+
+        A job that the disk refuses is tried again; one that fails for itself fails every later `write`.
+        """
+        with self._closing:
+            self._refuse()
+            self._later.append(job)
+
     def close(self) -> None:
         """Write what waits, then stop. Harmless when closed before."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify()
+        with self._closing:
+            if not self._closed:
+                self._closed = True
+                self._waiting.put(None)
         self._thread.join()
         self._connection.close()
+
+    def _refuse(self) -> None:
+        if self._closed:
+            raise JournalError("The journal is closed.", next="Report this as a bug of fwfix.")
+        if self._mistake is not None:
+            raise self._explained(self._mistake) from self._mistake
 
     def _explained(self, error: Exception | None) -> FwfixError:
         # Every waiter raises an exception of its own: a traceback belongs to one thread.
@@ -85,36 +119,54 @@ class Writer:
 
     def _work(self) -> None:
         try:
-            while tickets := self._take():
+            more = True
+            while more:
+                tickets, more = self._take()
                 try:
                     self._transact(tickets)
                 finally:
                     for ticket in tickets:
-                        ticket.done.set()
+                        ticket.settle()
         finally:
             self._stop()
 
     def _stop(self) -> None:
         """Let nobody wait for a thread that is gone."""
-        with self._changed:
+        with self._closing:
             self._closed = True
-            for ticket in self._waiting:
-                ticket.done.set()
+        while True:
+            try:
+                ticket = self._waiting.get_nowait()
+            except Empty:
+                return
+            if ticket is not None:
+                ticket.settle()
 
-    def _take(self) -> list[_Ticket]:
-        with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._closed)
-            count = min(len(self._waiting), _MOST_JOBS_AT_ONCE)
-            return [self._waiting.popleft() for _ in range(count)]
+    def _take(self) -> tuple[list[_Ticket], bool]:
+        """Wait for somebody who waits, or for a while; tell whether more may come."""
+        tickets: list[_Ticket] = []
+        try:
+            ticket = self._waiting.get(timeout=_LATER_SECONDS)
+            while ticket is not None:
+                tickets.append(ticket)
+                if len(tickets) == _MOST_JOBS_AT_ONCE:
+                    return tickets, True
+                ticket = self._waiting.get_nowait()
+        except Empty:
+            return tickets, True
+        return tickets, False
 
     def _transact(self, tickets: list[_Ticket]) -> None:
+        # Whatever was put before these tickets came is here by now.
+        put = [self._later.popleft() for _ in range(len(self._later))]
+        if not put and not tickets:
+            return
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            for ticket in tickets:
-                self._run(ticket)
-            self._connection.execute("COMMIT")
+            if not self._try_together([*put, *(ticket.job for ticket in tickets)]):
+                self._one_by_one(put, tickets)
         except sqlite3.Error as exc:
             self._undo()
+            self._later.extendleft(reversed(put))
             for ticket in tickets:
                 ticket.error = ticket.error or exc
             return
@@ -122,17 +174,47 @@ class Writer:
         for ticket in tickets:
             ticket.written = ticket.error is None
 
-    def _run(self, ticket: _Ticket) -> None:
-        """Run one job so that its own mistake does not cost the others their event."""
-        self._connection.execute("SAVEPOINT job")
+    def _try_together(self, jobs: list[Job]) -> bool:
+        """Write all jobs; tell whether none of them made a mistake of its own."""
+        self._connection.execute("BEGIN IMMEDIATE")
         try:
-            ticket.job(self._connection)
-        except (sqlite3.IntegrityError, FwfixError, ValueError, TypeError, KeyError) as exc:
-            ticket.error = exc
+            for job in jobs:
+                job(self._transaction)
+            self._transaction.flush()
+        except _OWN_MISTAKES:
+            self._undo()
+            return False
+        self._commit()
+        return True
+
+    def _one_by_one(self, put: list[Job], tickets: list[_Ticket]) -> None:
+        """Write every job so that its own mistake does not cost the others their event."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        for job in put:
+            self._mistake = self._run(job) or self._mistake
+        for ticket in tickets:
+            ticket.error = self._run(ticket.job)
+        self._commit()
+
+    def _run(self, job: Job) -> Exception | None:
+        self._connection.execute("SAVEPOINT job")
+        error: Exception | None = None
+        try:
+            job(self._transaction)
+            self._transaction.flush()
+        except _OWN_MISTAKES as exc:
+            error = exc
             self._connection.execute("ROLLBACK TO job")
+            self._transaction.forget()
         self._connection.execute("RELEASE job")
+        return error
+
+    def _commit(self) -> None:
+        self._connection.execute("COMMIT")
+        self._transaction.committed()
 
     def _undo(self) -> None:
+        self._transaction.forget()
         # SQLite may have rolled back already when the disk was full.
         if self._connection.in_transaction:
             try:

@@ -23,7 +23,7 @@ SCRIPT_SECONDS = 60.0
 
 
 class Log(Protocol):
-    """Where steps are written down; durable when a call returns."""
+    """Where steps are written down; durable, with all before, when `announce` or `finish` returns."""
 
     def announce(
         self,
@@ -43,7 +43,7 @@ class Log(Protocol):
         result: Result | None = None,
         reverts_at: datetime | None = None,
     ) -> None:
-        """Write down how a step ended and what the host answered."""
+        """Write down how a step ended and what the host answered; a kill before the next call may lose it."""
 
     def finish(self, report: HostReport) -> None:
         """Write down what became of a host."""

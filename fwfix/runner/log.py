@@ -34,12 +34,12 @@ class JournalLog:
         result: Result | None = None,
         reverts_at: datetime | None = None,
     ) -> None:
-        """Write the result of a step."""
-        self.journal.record(self.run_id, host, record, result=result, reverts_at=reverts_at)
+        """Write the result of a step; it is durable before the next one is announced."""
+        self.journal.record(self.run_id, host, record, result=result, reverts_at=reverts_at, wait=False)
 
     def finish(self, report: HostReport) -> None:
         """Write the outcome of a host with its evidence."""
-        self.journal.record_probes(self.run_id, report.name, report.probes)
+        self.journal.record_probes(self.run_id, report.name, report.probes, wait=False)
         self.journal.finish_host(self.run_id, report)
 
 

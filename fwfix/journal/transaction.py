@@ -1,0 +1,85 @@
+"""What becomes durable together: events are chained in memory and written with one statement each kind."""
+
+import sqlite3
+from collections.abc import Mapping
+
+from fwfix.errors import JournalError
+from fwfix.journal.chain import digest_of
+
+_Row = tuple[str, int, str, str | None, str, str, str, str]
+
+# Digests of texts that are known to be in the file; with more of them, begin anew.
+_MOST_KEPT = 4096
+
+
+class Transaction:
+    """Collects events and texts; nothing of them is in the file before `flush`.
+
+    Where a chain ends is read anew for every transaction: another process may have gone on with the run.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+        self._kept: set[str] = set()
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew: what was collected is not written."""
+        self._ends: dict[str, tuple[int, str]] = {}
+        self._rows: list[_Row] = []
+        self._texts: dict[str, bytes] = {}
+        self._sent: set[str] = set()
+
+    def add_texts(self, texts: Mapping[str, bytes]) -> None:
+        """Keep texts, by digest, that are not kept yet."""
+        for digest, packed in texts.items():
+            if digest not in self._kept:
+                self._texts[digest] = packed
+
+    def append(self, *, run_id: str, at: str, host: str | None, kind: str, body: str) -> None:
+        """Append one event to a run's chain.
+
+        Args:
+            run_id: the run; it is there.
+            at: when, as the JSON writes it.
+            host: None if it concerns the whole run.
+            kind: what happened.
+            body: canonical JSON.
+
+        Raises:
+            JournalError: there is no such run.
+        """
+        count, previous = self._ends.get(run_id) or self._read_end(run_id)
+        seq = count + 1
+        digest = digest_of(run_id=run_id, seq=seq, at=at, host=host, kind=kind, body=body, previous=previous)
+        self._rows.append((run_id, seq, at, host, kind, body, previous, digest))
+        self._ends[run_id] = (seq, digest)
+
+    def flush(self) -> None:
+        """Write what was collected."""
+        if self._texts:
+            self.connection.executemany("INSERT OR IGNORE INTO texts VALUES (?, ?)", self._texts.items())
+            self._sent.update(self._texts)
+            self._texts = {}
+        if self._rows:
+            self.connection.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?)", self._rows)
+            self._rows = []
+        self.connection.executemany(
+            "UPDATE runs SET event_count = ?, head = ? WHERE run_id = ?",
+            [(count, head, run_id) for run_id, (count, head) in self._ends.items()],
+        )
+
+    def committed(self) -> None:
+        """Remember which texts need not be written again."""
+        if len(self._kept) > _MOST_KEPT:
+            self._kept.clear()
+        self._kept |= self._sent
+        self.forget()
+
+    def _read_end(self, run_id: str) -> tuple[int, str]:
+        row = self.connection.execute(
+            "SELECT event_count, head FROM runs WHERE run_id = ?", (run_id,)
+        ).fetchone()
+        if row is None:
+            raise JournalError(f"The journal has no run {run_id}.", next="`fwfix runs list` shows the runs.")
+        return row[0], row[1]

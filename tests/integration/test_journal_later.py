@@ -1,0 +1,112 @@
+"""What the journal is told without waiting is on disk before the next thing that somebody waits for."""
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from fwfix.errors import JournalError
+from fwfix.journal import Journal, RunStart
+from fwfix.journal.database import FILE_NAME
+from fwfix.model.host import Host, Platform
+from fwfix.model.outcome import StepRecord
+from fwfix.model.script import Result
+
+RUN = "20261121T220003Z-4f2a"
+AT = datetime(2026, 11, 21, 22, 0, 3, tzinfo=UTC)
+STEP = StepRecord(step="arm", ok=True, at=AT, took_ms=3)
+ANSWER = Result(exit_code=0, stdout="the answer", stderr="", took_ms=3)
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    with Journal.open(tmp_path, busy=timedelta(milliseconds=50)) as journal:
+        journal.start_run(
+            RunStart(
+                run_id=RUN,
+                command="apply",
+                started_at=AT,
+                operator="o",
+                controller="c",
+                fwfix_version="0.1.0",
+                hosts=tuple(Host(name=name, address="10.0.0.1", platform=Platform.LINUX) for name in "ab"),
+            )
+        )
+        yield journal
+
+
+def kinds(journal: Journal) -> list[str]:
+    return [event.kind for event in journal.events(RUN)]
+
+
+def test_a_result_is_on_disk_before_the_next_announcement_and_shares_its_flush(journal: Journal) -> None:
+    before = journal.commits
+    for number in range(5):
+        journal.announce(RUN, "a", ["arm"], detail={"number": number})
+        journal.record(RUN, "a", STEP, result=ANSWER, wait=False)
+    journal.announce(RUN, "a", ["apply"])
+    assert kinds(journal) == ["started", *["announced", "step"] * 5, "announced"]
+    assert journal.commits - before == 6  # with a flush for every event it would be 11
+    assert journal.check() == ()
+
+
+def test_a_result_that_nobody_follows_is_on_disk_soon(journal: Journal) -> None:
+    journal.record(RUN, "a", STEP, wait=False)
+    end = time.monotonic() + 10
+    while kinds(journal) != ["started", "step"]:
+        assert time.monotonic() < end
+
+
+def test_a_result_is_written_when_the_journal_is_closed(journal: Journal, tmp_path: Path) -> None:
+    journal.record(RUN, "a", STEP, wait=False)
+    journal.close()
+    with Journal.open(tmp_path) as again:
+        assert kinds(again) == ["started", "step"]
+        assert again.check() == ()
+
+
+def test_a_result_that_the_disk_refused_is_written_with_the_next_event(
+    journal: Journal, tmp_path: Path
+) -> None:
+    with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        journal.record(RUN, "a", STEP, result=ANSWER, wait=False)
+        with pytest.raises(JournalError, match="another process"):
+            journal.announce(RUN, "a", ["apply"])
+        other.execute("ROLLBACK")
+    journal.announce(RUN, "a", ["revert"])
+    assert kinds(journal) == ["started", "step", "announced"]
+    assert journal.check() == ()
+
+
+def test_a_result_that_can_never_be_written_lets_nothing_more_be_announced(journal: Journal) -> None:
+    journal.record("20261121T220004Z-0000", "a", STEP, wait=False)
+    journal.append(RUN, "b", "odd", {})  # in the same transaction: not its mistake
+    with pytest.raises(JournalError, match="no run"):
+        journal.announce(RUN, "a", ["apply"])
+    assert kinds(journal) == ["started", "odd"]
+
+
+def test_the_mistake_of_one_costs_nobody_else_in_the_same_transaction_an_event_or_a_text(
+    journal: Journal,
+) -> None:
+    journal.record(RUN, "a", STEP, result=ANSWER, wait=False)
+    with pytest.raises(JournalError, match="no run"):
+        journal.append("20261121T220004Z-0000", "a", "odd", {})
+    journal.record(RUN, "b", STEP, result=ANSWER)
+    assert kinds(journal) == ["started", "step", "step"]
+    assert journal.check() == ()
+
+
+def test_a_run_that_another_process_went_on_with_keeps_one_chain(journal: Journal, tmp_path: Path) -> None:
+    journal.announce(RUN, "a", ["arm"])
+    with Journal.open(tmp_path) as other:
+        other.append(RUN, "a", "odd", {})
+    journal.record(RUN, "a", STEP, wait=False)
+    journal.announce(RUN, "a", ["apply"])
+    assert kinds(journal) == ["started", "announced", "odd", "step", "announced"]
+    assert journal.check() == ()
