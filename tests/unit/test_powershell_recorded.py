@@ -37,7 +37,9 @@ def test_a_recorded_snippet_runs_as_recorded_or_is_refused(
 def recorded_engine(pwsh: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a real engine of the recorded version; another one may rightly answer otherwise."""
     bare = RealEngine(pwsh=pwsh, folder=tmp_path_factory.mktemp("version"), commands=None)
-    version = bare.run("[Console]::Out.Write([string]$PSVersionTable.PSVersion)").stdout.decode()
+    asked = bare.run("[Console]::Out.Write([string]$PSVersionTable.PSVersion)")
+    version = asked.stdout.decode()
+    assert version, f"{pwsh} is no PowerShell: it says nothing, and {asked.stderr!r}"
     if version.split(".")[:2] != _RECORDED_ON.split(".")[:2]:
         pytest.skip(f"recorded on PowerShell {_RECORDED_ON}, and this pwsh is {version}")
     return pwsh

@@ -3,6 +3,7 @@
 import json
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from fwfix.lab.windows.model.host import WindowsHost
 from fwfix.lab.windows.powershell import Array, DateTime, EnumValue, Host, Switch, TimeSpan, UInt16
 from fwfix.lab.windows.powershell.nettypes import EnumType
 from fwfix.lab.windows.powershell.signals import NotInDialect
+from fwfix.lab.windows.pwsh.files import FlatFiles
 from fwfix.lab.windows.pwsh.profile import profile_text
 from fwfix.lab.windows.pwsh.service import TwinService, enums_of
 from fwfix.lab.windows.pwsh.wire import Wire, enum_name
@@ -218,3 +220,24 @@ def test_whoever_does_not_know_the_token_hears_nothing(asker: Asker, line: bytes
 def test_the_greeting_is_noted(asker: Asker) -> None:
     assert asker.talk({"hello": "7.5.0"}) == [{"k": "end"}]
     assert asker.service.greeted
+
+
+def test_flat_files_are_whole_paths_in_one_folder(tmp_path: Path) -> None:
+    files = FlatFiles(tmp_path)
+    folder = r"C:\ProgramData\fwfix"
+    files.make_folder(folder)
+    files.write(folder + r"\a", b"1", append=False)
+    files.write(folder + r"\a", b"2", append=True)
+    files.move(folder + r"\a", folder + r"\b", overwrite=False)
+    assert sorted(each.name for each in tmp_path.iterdir()) == [folder, folder + r"\b"]
+    assert (files.read(folder + r"\b"), files.is_folder(folder), files.is_file(folder)) == (
+        b"12",
+        True,
+        False,
+    )
+    with pytest.raises(FileExistsError):
+        files.copy(folder + r"\b", folder + r"\b", overwrite=False)
+    with pytest.raises(OSError, match="not empty"):
+        files.delete_folder(folder, recursive=False)
+    files.delete_folder(folder, recursive=True)
+    assert list(tmp_path.iterdir()) == []

@@ -1,11 +1,13 @@
 """A Windows host model with the small engine; the driver's scripts run on it as WinRM would run them."""
 
+import inspect
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +23,8 @@ from fwfix.lab.windows.model.task_xml import Definition
 from fwfix.lab.windows.model.tasks import Instance
 from fwfix.lab.windows.permissions import Permissions
 from fwfix.lab.windows.powershell import EDITIONS, Engine, Host, NativeResult
+from fwfix.lab.windows.pwsh import RealEngine
+from fwfix.lab.windows.pwsh.files import FlatFiles
 from fwfix.model.draft import Desired, Draft
 from fwfix.model.host import Host as InventoryHost
 from fwfix.model.host import Platform
@@ -80,6 +84,8 @@ class Windows:
     driver: WindowsDriver = field(default_factory=lambda: WindowsDriver(Renderer()))
     actions: list[str] = field(default_factory=list)
     before_rule: Callable[[], None] | None = None
+    make_engine: Callable[..., Engine | RealEngine] = Engine
+    disk: Path | None = None
 
     def __post_init__(self) -> None:
         interface = Interface(addresses=("192.0.2.7/24", "2001:db8::7/64"))
@@ -89,6 +95,8 @@ class Windows:
             _tcp(9100, pid=2412),
             _tcp(5986, peer="192.0.2.1", pid=4),
         )
+        if self.disk is not None:
+            self.host.files = FlatFiles(self.disk)
         self.permissions = Permissions(self.host.files)
         self.host.run_action = self._run_action
         self.host.scheduler.follow()
@@ -96,7 +104,7 @@ class Windows:
     def close(self) -> None:
         self.host.close()
 
-    def engine(self) -> Engine:
+    def engine(self) -> Engine | RealEngine:
         """Return an engine, as a process of its own."""
         label = "S-1-16-8192" if self.knobs.not_admin else "S-1-16-12288"
         groups = f'"Mandatory Label","Label","{label}",""\r\n'.encode()
@@ -112,7 +120,7 @@ class Windows:
             environment={"ProgramData": r"C:\ProgramData"},
             execution_policy=self.knobs.execution_policy,
         )
-        return Engine(
+        return self.make_engine(
             edition=EDITIONS[self.knobs.ps_version],
             host=outside,
             commands=(
@@ -265,18 +273,41 @@ Maker = Callable[..., Windows]
 Wish = Callable[..., Protection]
 
 
+# Words in the names of tests that rest on what the real engine on Linux does not have.
+NOT_ON_PWSH = {
+    "full_disk": "the disk of the real engine is a folder of this machine, which does not fill up",
+    "reparse_point": "the real engine asks its own disk, which has no reparse points",
+    "does_not_parse": "a folder is deleted without the files in it, which are flat names on Linux",
+}
+
+
 @pytest.fixture
-def make_windows() -> Iterator[Maker]:
+def make_windows(
+    request: pytest.FixtureRequest, make_engine: Callable[..., Engine | RealEngine], tmp_path: Path
+) -> Iterator[Maker]:
     """Return a maker of hosts; they end with the test."""
     made: list[Windows] = []
+    real = make_engine is not Engine
+    if real and (reason := _why_not(request.node)):
+        pytest.skip(reason)
 
     def make(knobs: Knobs | None = None) -> Windows:
-        made.append(Windows(knobs or Knobs()))
+        if real and made:
+            pytest.skip("the real engine has one disk for a test, and this one has two hosts")
+        disk = tmp_path / "disk" if real else None
+        made.append(Windows(knobs or Knobs(), make_engine=make_engine, disk=disk))
         return made[-1]
 
     yield make
     for each in made:
         each.close()
+
+
+def _why_not(item: pytest.Item) -> str:
+    name = item.name.partition("[")[0]
+    if "around_rename" in inspect.getsource(item.function):
+        return "the real engine renames by itself; nothing can step in between"
+    return next((reason for part, reason in NOT_ON_PWSH.items() if part in name), "")
 
 
 @pytest.fixture
