@@ -104,7 +104,7 @@ class Connections:
         self._closing = threading.Event()
 
     def close(self) -> None:
-        """Close what is shared: jump hosts, innermost first, the agent, the watch."""
+        """Close what is shared: jump hosts, innermost first, and the watch."""
         self._closing.set()
         with self._lock:
             jumps = sorted(self._jumps.items(), key=lambda item: -len(item[0]))
@@ -112,7 +112,6 @@ class Connections:
         for _, jump in jumps:
             if jump.connection is not None:
                 jump.connection.end()
-        self._keyring.close()
         self.watch.close()
 
     def open(self, route: Route, *, deadline: float) -> Connection:

@@ -3,7 +3,9 @@
 import copy
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from itertools import chain
 from pathlib import Path
 
@@ -13,24 +15,25 @@ from paramiko.message import Message
 
 from fwfix.errors import AuthError
 from fwfix.executors.ssh_target import Target
+from fwfix.executors.ssh_transport import Link
 from fwfix.secrets import Secret
 
 _AGENT_SECONDS = 60.0  # a person may have to confirm the use of a key
+_LIST_SECONDS = 3.0
+_AGENT_PAUSE = 0.02
 _IDENTITIES, _IDENTITIES_ANSWER, _SIGN, _SIGNATURE = b"\x0b", b"\x0c", b"\x0d", b"\x0e"
 
 
 class SharedAgent:
-    """One connection to ssh-agent that several threads may use."""
+    """An ssh-agent that several threads may use at once, each over a connection of its own."""
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._turn = threading.Lock()
-        self._connection: socket.socket | None = None
 
     def identities(self) -> tuple[paramiko.PKey, ...]:
         """Return the keys that the agent holds; none if it does not answer."""
         try:
-            answer = self._ask(_IDENTITIES, expected=_IDENTITIES_ANSWER)
+            answer = self._ask(_IDENTITIES, expected=_IDENTITIES_ANSWER, seconds=_LIST_SECONDS)
         except paramiko.SSHException:
             return ()
         return tuple(
@@ -43,46 +46,51 @@ class SharedAgent:
         question.add_string(blob)
         question.add_string(message)
         question.add_int(flags)
-        return self._ask(_SIGN + question.asbytes(), expected=_SIGNATURE).get_binary()
+        return self._ask(_SIGN + question.asbytes(), expected=_SIGNATURE, seconds=_AGENT_SECONDS).get_binary()
 
-    def close(self) -> None:
-        """Close the connection."""
-        with self._turn:
-            self._hang_up()
-
-    def _ask(self, question: bytes, *, expected: bytes) -> Message:
-        with self._turn:
-            try:
-                answer = self._exchange(question)
-            except OSError as error:
-                self._hang_up()
-                raise paramiko.SSHException("ssh-agent does not answer") from error
+    def _ask(self, question: bytes, *, expected: bytes, seconds: float) -> Message:
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection, _wait_over(connection):
+                connection.settimeout(seconds)
+                self._connect(connection, seconds)
+                connection.sendall(len(question).to_bytes(4, "big") + question)
+                answer = _receive(connection, int.from_bytes(_receive(connection, 4), "big"))
+        except OSError as error:
+            raise paramiko.SSHException("ssh-agent does not answer") from error
         if answer[:1] != expected:
             raise paramiko.SSHException("ssh-agent refuses to sign with the key")
         return Message(answer[1:])
 
-    def _exchange(self, question: bytes) -> bytes:
-        if self._connection is None:
-            self._connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            self._connection.settimeout(_AGENT_SECONDS)
-            self._connection.connect(self._path)
-        self._connection.sendall(len(question).to_bytes(4, "big") + question)
-        return self._receive(int.from_bytes(self._receive(4), "big"))
+    def _connect(self, connection: socket.socket, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                return connection.connect(self._path)
+            except BlockingIOError:  # its queue is full
+                if time.monotonic() >= deadline or not _is_wanted():
+                    raise
+                time.sleep(_AGENT_PAUSE)
 
-    def _receive(self, length: int) -> bytes:
-        assert self._connection is not None
-        received = b""
-        while len(received) < length:
-            part = self._connection.recv(length - len(received))
-            if not part:
-                raise ConnectionResetError
-            received += part
-        return received
 
-    def _hang_up(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+def _wait_over(connection: socket.socket) -> AbstractContextManager[object]:
+    """Let whoever cuts the SSH connection that we sign for end our wait for the agent as well."""
+    thread = threading.current_thread()
+    return thread.waiting_for(connection) if isinstance(thread, Link) else nullcontext()
+
+
+def _is_wanted() -> bool:
+    thread = threading.current_thread()
+    return not isinstance(thread, Link) or thread.is_active()
+
+
+def _receive(connection: socket.socket, length: int) -> bytes:
+    received = b""
+    while len(received) < length:
+        part = connection.recv(length - len(received))
+        if not part:
+            raise ConnectionResetError
+        received += part
+    return received
 
 
 class _SharedKey(AgentKey):
@@ -104,14 +112,7 @@ class Keyring:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._files: dict[Path, paramiko.PKey | None] = {}
-        self._agents: dict[str, tuple[SharedAgent, tuple[paramiko.PKey, ...]]] = {}
-
-    def close(self) -> None:
-        """Close the connections to agents."""
-        with self._lock:
-            for agent, _ in self._agents.values():
-                agent.close()
-            self._agents.clear()
+        self._agents: dict[str, tuple[paramiko.PKey, ...]] = {}
 
     def keys_for(self, target: Target, passphrase: Callable[[], Secret | None]) -> Iterator[paramiko.PKey]:
         """Yield the keys to try, best first: named ones, those of the agent, then ssh's default files.
@@ -164,9 +165,8 @@ class Keyring:
             return ()
         with self._lock:
             if path not in self._agents:
-                agent = SharedAgent(path)
-                self._agents[path] = (agent, agent.identities())
-            return self._agents[path][1]
+                self._agents[path] = SharedAgent(path).identities()
+            return self._agents[path]
 
     def _file(self, path: Path, passphrase: Callable[[], Secret | None]) -> paramiko.PKey | None:
         with self._lock:

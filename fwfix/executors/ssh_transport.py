@@ -3,8 +3,8 @@
 import logging
 import socket
 import threading
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 import paramiko
 from paramiko.message import Message
@@ -83,6 +83,8 @@ class Link(paramiko.Transport):
         self._stream = stream
         self.host_key_blob = b""
         self.farewell = ""
+        self._waits: set[socket.socket] = set()
+        self._waits_lock = threading.Lock()
         super().__init__(stream, packetizer_class=_QuietPacketizer)
         self.banner_timeout = _BANNER_SECONDS
         self.clear_to_send_timeout = _BANNER_SECONDS
@@ -134,9 +136,29 @@ class Link(paramiko.Transport):
         if not self.active or not self.initial_kex_done:
             raise self.get_exception() or EOFError("the connection was closed")
 
+    @contextmanager
+    def waiting_for(self, other: socket.socket) -> Iterator[None]:
+        """Wait for somebody else on our behalf, as for an agent to sign; `cut` ends that wait too.
+
+        Raises:
+            ConnectionAbortedError: the connection is cut already.
+        """
+        with self._waits_lock:
+            if not self.active:
+                raise ConnectionAbortedError
+            self._waits.add(other)
+        try:
+            yield
+        finally:
+            with self._waits_lock:
+                self._waits.discard(other)
+
     def cut(self) -> None:
         """End the connection now, from any thread; neither blocks nor raises."""
-        self.active = False
+        with self._waits_lock:
+            self.active = False
+            for other in self._waits:
+                end_stream(other)
         end_stream(self._stream)
         for channel in list(self._channels.values()):  # type: ignore[attr-defined] # the same
             wake(channel)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import paramiko
 import pytest
 
 from fwfix.executors.ssh import SshConnector, SshExecutor
@@ -95,6 +96,10 @@ class Rig:
                 pytest.fail(complaint)
             time.sleep(0.01)
 
+    def left(self, kind: str) -> set[object]:
+        """Return what is there now and was not before the first connector."""
+        return LOOKS[kind]() - self.before[kind]
+
     def close(self) -> None:
         for connector in self._connectors:
             connector.close()
@@ -106,14 +111,18 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
     rig = Rig(tmp_path)
     yield rig
     rig.close()
-    for kind, before in rig.before.items():
-        look = LOOKS[kind]
+    for kind in rig.before:
         # Closing tells the other end first, which may be slow on a busy machine.
-        rig.eventually(lambda look=look, before=before: look() <= before, f"{kind} are left", seconds=30)  # type: ignore[misc]
+        rig.eventually(lambda kind=kind: not rig.left(kind), f"{kind} are left", seconds=30)  # type: ignore[misc]
 
 
 def threads() -> set[object]:
-    return set(threading.enumerate())
+    """Return the threads of connections and of fwfix; those of servers that other tests keep are not ours."""
+    return {
+        thread
+        for thread in threading.enumerate()
+        if isinstance(thread, paramiko.Transport) or thread.name.startswith("fwfix")
+    }
 
 
 def open_files() -> set[object]:

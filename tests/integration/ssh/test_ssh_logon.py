@@ -1,8 +1,12 @@
 """Log on the way the user does, and never twice with a rejected password."""
 
+import base64
 import contextlib
 import os
+import socket
 import subprocess
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,7 +14,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fwfix.errors import AccountStoppedError, AuthError, ConnectError, FwfixError, PrivilegeError
+from fwfix.errors import (
+    AccountStoppedError,
+    AuthError,
+    ConnectError,
+    FwfixError,
+    PrivilegeError,
+    UnreachableError,
+)
 from fwfix.lab.linux import HostSpec, Lab
 from fwfix.lab.linux.host import LabHost
 
@@ -46,6 +57,36 @@ def agent(tmp_path: Path) -> Iterator[str]:
 def add_to(agent: str, key: Path) -> None:
     environment = {**os.environ, "SSH_AUTH_SOCK": agent}
     subprocess.run(["ssh-add", "-q", key], env=environment, check=True, timeout=20, stdin=subprocess.DEVNULL)
+
+
+@contextlib.contextmanager
+def stuck_agent(path: Path, blob: bytes) -> Iterator[None]:
+    """Be an agent that names one key and never signs with it."""
+    listing = b"\x0c" + (1).to_bytes(4, "big") + len(blob).to_bytes(4, "big") + blob + bytes(4)
+    connections: list[socket.socket] = []
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                connections.append(connection)
+                if connection.recv(5)[4:] == b"\x0b":
+                    connection.sendall(len(listing).to_bytes(4, "big") + listing)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+            for connection in connections:
+                connection.close()
 
 
 def authorize(lab_host: LabHost, public: Path) -> None:
@@ -166,9 +207,6 @@ def test_every_kind_of_key_file_works_with_and_without_passphrase(
         rig.open(rig.host(lab_host, identity_file=key, passphrase=rig.ref("no")))
 
 
-@pytest.mark.skip(
-    reason="now and then a thread is left after many agent logons at once; the cause is not found"
-)
 def test_the_agent_signs_for_many_connections_at_once(
     make_lab: MakeLab, rig: "Rig", tmp_path: Path, agent: str
 ) -> None:
@@ -183,6 +221,29 @@ def test_the_agent_signs_for_many_connections_at_once(
     with ThreadPoolExecutor(12) as threads:
         for executor in threads.map(lambda _: connector.open(host, deadline=rig.soon(20)), range(24)):
             executor.close()
+
+
+def test_an_agent_that_never_signs_holds_nobody_beyond_the_deadline(
+    make_lab: MakeLab, rig: "Rig", tmp_path: Path
+) -> None:
+    lab_host = make_lab([HostSpec(name="stuck")])["stuck"]
+    keygen("-t", "ed25519", "-N", "", "-f", tmp_path / "key")
+    blob = base64.b64decode((tmp_path / "key.pub").read_text().split()[1])
+    with stuck_agent(tmp_path / "agent", blob):
+        rig.ssh_config.write_text(f"IdentityAgent {tmp_path}/agent\n")
+        host = rig.host(lab_host, identity_file=None)
+        connector = rig.connector(host)
+        started = time.monotonic()
+
+        def attempt(_: int) -> None:
+            with pytest.raises(UnreachableError, match="did not answer the logon in time"):
+                connector.open(host, deadline=rig.soon(2))
+
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(attempt, range(8)))
+        connector.close()
+        assert time.monotonic() - started < 5
+        rig.eventually(lambda: not rig.left("threads"), "threads are left", seconds=2)
 
 
 def test_an_encrypted_key_that_the_agent_holds_needs_no_passphrase(
