@@ -3,8 +3,9 @@
 import inspect
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 from pathlib import Path
@@ -22,7 +23,15 @@ from fwfix.lab.windows.model.policy import Interface
 from fwfix.lab.windows.model.task_xml import Definition
 from fwfix.lab.windows.model.tasks import Instance
 from fwfix.lab.windows.permissions import Permissions
-from fwfix.lab.windows.powershell import EDITIONS, Engine, Host, NativeResult
+from fwfix.lab.windows.powershell import (
+    EDITIONS,
+    Command,
+    Engine,
+    Host,
+    NativeResult,
+    Processor,
+)
+from fwfix.lab.windows.powershell import Invocation as Call
 from fwfix.lab.windows.pwsh import RealEngine
 from fwfix.lab.windows.pwsh.files import FlatFiles
 from fwfix.model.draft import Desired, Draft
@@ -86,6 +95,8 @@ class Windows:
     before_rule: Callable[[], None] | None = None
     make_engine: Callable[..., Engine | RealEngine] = Engine
     disk: Path | None = None
+    called: Counter[str] = field(default_factory=Counter)
+    before: dict[str, list[Callable[[], None]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         interface = Interface(addresses=("192.0.2.7/24", "2001:db8::7/64"))
@@ -124,11 +135,22 @@ class Windows:
             edition=EDITIONS[self.knobs.ps_version],
             host=outside,
             commands=(
-                *stand_ins(self.host, administrator=not self.knobs.not_admin),
+                *map(self._counted, stand_ins(self.host, administrator=not self.knobs.not_admin)),
                 self.permissions.get_acl(),
             ),
             types=TYPES,
         )
+
+    def _counted(self, command: Command) -> Command:
+        """Return a cmdlet that counts how often it is called; what stands in `before` happens first, once."""
+
+        def make(call: Call) -> Processor:
+            self.called[command.name] += 1
+            for act in self.before.pop(command.name, ()):
+                act()
+            return command.make(call)
+
+        return replace(command, make=make)
 
     def _run_action(self, definition: Definition, instance: Instance) -> int:
         """Run what the task says: the file by its name, or what it is told to read."""
