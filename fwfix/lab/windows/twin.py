@@ -1,8 +1,8 @@
 """A Windows twin: WinRM, commands, PowerShell and a host model in one network namespace of a lab."""
 
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from ipaddress import ip_interface
 from typing import Self
@@ -128,6 +128,16 @@ class Twin:
     ) -> None:
         """End shells and everything that they run; rules, files and tasks stay."""
         self.host.reboot(off_for=off_for, let_pass=let_pass)
+
+    def turn(self, changes: Mapping[str, object]) -> None:
+        """Turn knobs while the twin runs.
+
+        Args:
+            changes: fields of `Knobs` and what they are from now on.
+        """
+        knobs = replace(self.host.knobs, **changes)  # type: ignore[arg-type]
+        self.host.turn(knobs)
+        self.server.book.promote(self.spec.user, administrator=not knobs.not_admin)
 
     def close(self) -> None:
         """End everything; the namespace stays, without a filter."""

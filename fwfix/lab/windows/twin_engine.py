@@ -35,13 +35,20 @@ class TwinPowerShell:
     """powershell.exe: what the stand-ins allow depends on who runs it."""
 
     def __init__(self, host: WindowsHost) -> None:
-        # One for both: who owns a folder does not depend on who asks.
-        permissions = Permissions(host.files)
-        self._engines = {rights: _engine(host, permissions, administrator=rights) for rights in (False, True)}
+        self._host = host
+        # One for all: who owns a folder does not depend on who asks.
+        self._permissions = Permissions(host.files)
+        self._engines: dict[tuple[bool, str, bool, str], SmallEngine] = {}
 
     def run(self, wanted: PowerShellCall, call: Invocation, /) -> int:
-        """Run one script."""
-        return self._engines[call.user.administrator].run(wanted, call)
+        """Run one script, as the knobs are now."""
+        knobs, rights = self._host.knobs, call.user.administrator
+        key = (rights, knobs.ps_version, knobs.constrained, knobs.execution_policy)
+        engine = self._engines.get(key)
+        if engine is None:
+            engine = _engine(self._host, self._permissions, administrator=rights)
+            self._engines[key] = engine
+        return engine.run(wanted, call)
 
 
 def _engine(host: WindowsHost, permissions: Permissions, *, administrator: bool) -> SmallEngine:

@@ -147,6 +147,7 @@ def main(arguments: Sequence[str]) -> int:
         return 1
     with Path(os.devnull).open("rb") as nothing:
         os.dup2(nothing.fileno(), 0)
+    from fwfix.lab.windows.control import Control  # noqa: PLC0415 - likewise
     from fwfix.lab.windows.twin import Twin, TwinSpec  # noqa: PLC0415 - after the line that lets us live
     from fwfix.lab.windows.wsman import TlsIdentity  # noqa: PLC0415
 
@@ -156,9 +157,12 @@ def main(arguments: Sequence[str]) -> int:
         signal.signal(number, lambda *_: ended.set())
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     with ExitStack() as running:
+        twins: dict[str, Twin] = {}
         for settings in json.loads(config.read_text(encoding="utf-8")):
             tls = TlsIdentity(certificate=Path(settings.pop("certificate")), key=Path(settings.pop("key")))
-            running.enter_context(Twin(TwinSpec(tls=tls, **settings)))
+            twin = running.enter_context(Twin(TwinSpec(tls=tls, **settings)))
+            twins[twin.spec.name] = twin
+        running.callback(Control(config.parent, twins).close)
         ready.touch()
         ended.wait()
     return 0

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import fields, replace
 
 from fwfix.lab.windows.model import grammar, rules, values
 from fwfix.lab.windows.model.errors import UnknownToModelError, system_error
@@ -59,7 +59,7 @@ class Firewall:
         self._running = running
         self._interfaces = interfaces
         self._version = grammar.VERSIONS[knobs.ps_version]
-        given = (*STANDARD_RULES, *knobs.other_rules, *_filler(knobs.n_rules))
+        given = (*STANDARD_RULES, *_given_rules(knobs).items())
         self._local = {name: grammar.parse_rule(name, text) for name, text in given}
         self._group = {name: grammar.parse_rule(name, text) for name, text in knobs.gpo_rules}
         self.local_profiles = local_profiles(knobs)
@@ -165,6 +165,21 @@ class Firewall:
             self.local_profiles.update({profile.name: profile for profile in profiles})
         self.changed()
 
+    def turn(self, before: Knobs, after: Knobs) -> None:
+        """Follow the knobs; of the local store only what they changed changes."""
+        group = {name: grammar.parse_rule(name, text) for name, text in after.gpo_rules}
+        old, new = _given_rules(before), _given_rules(after)
+        added = {name: grammar.parse_rule(name, text) for name, text in new.items() if old.get(name) != text}
+        with self._lock:
+            self._group = group
+            self._local = {name: rule for name, rule in self._local.items() if name in new or name not in old}
+            self._local.update(added)
+            self.local_profiles = {
+                name: _followed(profile, local_profiles(before)[name], local_profiles(after)[name])
+                for name, profile in self.local_profiles.items()
+            }
+            self.group_profiles = group_profiles(after)
+
     def registry(self, *, group: bool) -> dict[str, str]:
         """Return the rules of a store as the registry has them."""
         with self._lock:
@@ -189,6 +204,19 @@ def checked(rule: Rule) -> Rule:
         remote_ports=values.ports(rule.remote_ports, protocol=rule.protocol),
         local_addresses=values.addresses(rule.local_addresses),
         remote_addresses=values.addresses(rule.remote_addresses),
+    )
+
+
+def _given_rules(knobs: Knobs) -> dict[str, str]:
+    return dict((*knobs.other_rules, *_filler(knobs.n_rules)))
+
+
+def _followed(profile: Profile, before: Profile, after: Profile) -> Profile:
+    """Return a profile with those settings changed that differ between two others."""
+    names = [field.name for field in fields(profile)]
+    return replace(
+        profile,
+        **{name: getattr(after, name) for name in names if getattr(before, name) != getattr(after, name)},
     )
 
 

@@ -83,6 +83,22 @@ class WindowsHost:
         self.facts.booted = max(self.clock.now(), self.facts.booted + timedelta(seconds=1))
         self.scheduler.power_on(off_since=off_since)
 
+    def turn(self, knobs: Knobs) -> None:
+        """Become another host while it runs; what scripts have changed meanwhile stays."""
+        before = self.knobs
+        self.firewall.turn(before, knobs)
+        self.knobs = knobs
+        if isinstance(self.clock, RealHostClock):
+            self.clock.skew = knobs.clock_skew
+            self.scheduler.wake()
+        if knobs.mpssvc_down != before.mpssvc_down:
+            self.set_service(FIREWALL, running=not knobs.mpssvc_down)
+        if knobs.on_battery != before.on_battery:
+            self.set_battery(on_battery=knobs.on_battery)
+        if knobs.category != before.category:
+            self.set_category(knobs.category)
+        self.firewall.changed()
+
     def set_service(self, name: str, *, running: bool) -> None:
         """Start or stop a service."""
         self.facts.services[name] = replace(self.facts.services[name], running=running)

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +71,16 @@ class AccountBook:
             (each for each in self._accounts if (each.certificate or "").replace(":", "").lower() == wanted),
             None,
         )
+
+    def promote(self, name: str, *, administrator: bool) -> None:
+        """Give or take an account its rights as an administrator."""
+        with self._lock:
+            known = self._accounts
+            self._accounts = tuple(
+                replace(each, administrator=administrator) if each.name == name else each for each in known
+            )
+            changed = dict(zip(known, self._accounts, strict=True))
+            self._failures = {changed[account]: count for account, count in self._failures.items()}
 
     def is_locked(self, account: Account) -> bool:
         """Whether even the right password is refused."""

@@ -68,7 +68,10 @@ def described(shell: Shell) -> str:
         element("rsp:ClientIP", shell.client),
     ]
     if settings.variables:
-        variables = "".join(element("rsp:Variable", value, Name=name) for name, value in settings.variables)
+        # Windows repeats a name without its backslashes, as one of the recorded hosts did.
+        variables = "".join(
+            element("rsp:Variable", value, Name=name.replace("\\", "")) for name, value in settings.variables
+        )
         parts.append(f"<rsp:Environment>{variables}</rsp:Environment>")
     if settings.directory:
         parts.append(element("rsp:WorkingDirectory", settings.directory))

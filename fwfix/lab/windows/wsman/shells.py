@@ -147,6 +147,11 @@ class ShellTable:
         with self._lock:
             return tuple(self._shells.values())
 
+    def allow(self, quotas: Quotas) -> None:
+        """Count shells and operations by other quotas from now on."""
+        with self._lock:
+            self._quotas = quotas
+
     def create(self, settings: ShellSettings, *, owner: User, client: str) -> Shell:
         """Open a shell.
 

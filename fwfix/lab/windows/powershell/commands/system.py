@@ -108,7 +108,10 @@ COMMANDS = (
         name="Start-Sleep", error_name=_COMMANDS + "StartSleepCommand", make=per_record(_sleep),
         default_set="Seconds",
         parameters=(
-            parameter("Seconds", "double", position=0, mandatory=True, pipeline=True, sets=("Seconds",)),
+            # No alias in Windows PowerShell, where it is the one parameter that begins so.
+            parameter(
+                "Seconds", "double", position=0, mandatory=True, pipeline=True, sets=("Seconds",), aliases=("s",)
+            ),
             parameter("Milliseconds", "int", mandatory=True, aliases=("ms",), sets=("Milliseconds",)),
         ),
     ),
