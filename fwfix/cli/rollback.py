@@ -125,7 +125,8 @@ def _choose(
     wanted = run or newest_in_force(journal, limit)
     if wanted is None:
         return None
-    if wanted in known:
+    # A run that this journal only knows as refused may still stand on hosts, from another controller.
+    if wanted in known and (not paths or journal.run(wanted).changed):
         inventory = load(paths, None).inventory if paths else None
         return from_journal(journal, wanted, limit, inventory)
     if not paths:

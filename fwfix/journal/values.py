@@ -134,6 +134,11 @@ class RunEntry:
     hosts: tuple[HostEntry, ...] = ()
     others: tuple[Host, ...] = ()
 
+    @property
+    def changed(self) -> tuple[HostEntry, ...]:
+        """The hosts that it changed, or may have changed."""
+        return tuple(entry for entry in self.hosts if entry.may_have_changed)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InForce:

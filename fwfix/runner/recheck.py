@@ -30,6 +30,8 @@ class Recheck:
     def __call__(self, plan: HostPlan, observation: Observation, driver: Driver) -> Settled | None:
         """Return why the host must not be started; None if it may."""
         host = plan.host
+        if any(record.run_id == self.run_id for record in observation.records):
+            return Settled(outcome=Outcome.SKIPPED, reason=_USED)
         inputs = PlanInputs(
             hosts=(host,),
             protections={host.name: plan.protections},
@@ -52,6 +54,11 @@ class Recheck:
         return None
 
 
+_USED = Reason(
+    code="record-exists",
+    message="this plan was applied to this host before: a plan is for once",
+    next="make a new plan; fwfix status shows what is on the host",
+)
 _STALE = Reason(
     code="stale-plan",
     message="this host is no longer what the plan was made for: the machine, its firewall, its listeners,"

@@ -89,7 +89,7 @@ def from_journal(
         )
     plans = plans_of(run)
     others = inventory.hosts if inventory is not None else {host.name: host for host in run.others}
-    entries = [entry for entry in run.hosts if entry.may_have_changed]
+    entries = run.changed
     chosen = {host.name for host in _selected([entry.host for entry in entries], limit)}
     undos = tuple(
         _undo(entry, run_id, plans.get(entry.name), others) for entry in entries if entry.name in chosen

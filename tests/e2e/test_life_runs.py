@@ -98,6 +98,7 @@ def test_a_saved_plan_is_applied_once_and_only_as_it_is(site: "Site") -> None:
         refused = site.fwfix.apply(str(path), widening, code=2)
         assert refused.stdout == ""
     assert site.states() == {}
+    other, third = site.second_controller(), site.second_controller()
     site.fwfix.inventory.unlink()
     ended = site.fwfix.apply(str(path))
     assert (ended.outcome(), ended.run_id) == ("applied", planned.run_id)
@@ -108,6 +109,13 @@ def test_a_saved_plan_is_applied_once_and_only_as_it_is(site: "Site") -> None:
     assert again.code != 0
     assert site.rules() == rules
     assert site.states() == {planned.run_id: "confirmed"}
+    refused = other.apply(str(path), code=5)
+    assert (refused.outcome(), refused.reason()) == ("skipped", "record-exists")
+    other.rollback(planned.run_id)
+    before = site.rules()
+    refused = third.apply(str(path), code=5)
+    assert (refused.outcome(), refused.reason()) == ("skipped", "record-exists")
+    assert site.rules() == before
 
 
 def test_a_saved_plan_is_stale_where_packets_are_decided_on_before_our_rules_and_nowhere_else(
