@@ -91,7 +91,7 @@ def main() -> None:
     found = visits(arguments.directory, arguments.plan)
     chosen = [found[name] for name in found if arguments.only in (None, name)]
     with ThreadPoolExecutor(max_workers=FORKS) as pool:
-        list(pool.map(lambda each: visit(*each, key, known[each[0]]), chosen))
+        list(pool.map(lambda each: visit(each[0], each[1], key, known[each[0]]), chosen))
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ class Endpoint:
     url: str
     user: str
     password: str
-    ca_file: str | None
+    ca_file: str
 
 
 def visit_of(plan: HostPlan, driver: WindowsDriver) -> Visit:
@@ -102,7 +102,7 @@ def endpoints(directory: Path) -> dict[str, Endpoint]:
             url=f"{scheme}://{host['address']}:{port}/wsman",
             user=winrm["user"],
             password=(directory / winrm["password"]["file"]).read_text(),
-            ca_file=str(directory / winrm["ca_file"]) if secure else None,
+            ca_file=str(directory / winrm["ca_file"]) if secure else "legacy_requests",
         )
     return found
 

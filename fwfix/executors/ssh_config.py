@@ -92,6 +92,7 @@ class SshConfig:
         """
         self._path = path
         self._ssh = shutil.which("ssh")
+        self._wrapped = self._ssh is not None and _is_script(Path(self._ssh))
         self._survey = _survey(self._files())
         self._answers: dict[tuple[object, ...], Settings] = {}
         self._lock = threading.Lock()
@@ -113,10 +114,7 @@ class SshConfig:
 
     def _is_wrapped(self) -> bool:
         """Tell whether `ssh` is somebody's script, which may read any other file."""
-        if self._ssh is None:
-            return False
-        with Path(self._ssh).open("rb") as program:
-            return program.read(2) == b"#!"
+        return self._wrapped
 
     def _files(self) -> tuple[Path, ...]:
         if self._path is not None:
@@ -152,6 +150,14 @@ class SshConfig:
             said = " | ".join(answer.stderr.strip().splitlines()[-2:])
             raise ConnectError(f"ssh_config cannot be used for {name}: {said}", next=f"Run `ssh -G {name}`.")
         return _read(answer.stdout, asked=name)
+
+
+def _is_script(program: Path) -> bool:
+    try:
+        with program.open("rb") as stream:
+            return stream.read(2) == b"#!"
+    except OSError:
+        return True  # it may be run but not read: let it answer for itself
 
 
 def home() -> Path:
