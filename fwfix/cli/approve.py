@@ -37,6 +37,7 @@ def approve(
     from fwfix.cli.approving import read_signed
     from fwfix.cli.reporting import output_of
     from fwfix.loading.plan_file import check_not_expired
+    from fwfix.output.text import plural
     from fwfix.signing import PLAN_NAMESPACE, sign
 
     signed_plan = read_signed(plan_file)
@@ -55,7 +56,9 @@ def approve(
         }
     )
     changing = sum(len(wave) for wave in plan.waves)
-    output.say(f"Approved run {plan.run_id}, which changes {changing} host(s): {signed_plan.file.digest}")
+    output.say(
+        f"Approved run {plan.run_id}, which changes {plural(changing, 'host')}: {signed_plan.file.digest}"
+    )
     output.say(f"Signed with {signed.key}: {path}")
     if signed.key == plan.author_key and not any(rule.author_may_approve for rule in plan.approvals):
         output.say("This is the key of the plan's author: it does not count as an approval.")

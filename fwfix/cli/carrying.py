@@ -148,12 +148,13 @@ def carry_out(
     """Ask, write the beginning of the run, and go through its waves; tell whether something broke."""
     from fwfix.cli.consent import ask
     from fwfix.cli.reporting import output_of
+    from fwfix.output.text import plural
 
     plan = made.plan
     limits = _limits(plan)
     if not applying.yes:
         output_of(applying.context, as_json=applying.as_json).plan(plan)
-        ask(f"Apply this to {sum(len(wave) for wave in plan.waves)} host(s)?", yes=False)
+        ask(f"Apply this to {plural(sum(map(len, plan.waves)), 'host')}?", yes=False)
     _write_start(applying, plan, work, paper)
     if applying.gate.wait:
         _announce_wait(work, gate, plan)

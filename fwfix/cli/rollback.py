@@ -51,6 +51,7 @@ def rollback(
     from fwfix.cli.reporting import begin, journal_of, leave, write_start
     from fwfix.cli.session import duration, make_renderer, running
     from fwfix.output.observe import make_observer
+    from fwfix.output.text import plural
     from fwfix.runner.fleet import each_host
     from fwfix.runner.log import JournalLog
     from fwfix.runner.rollback import roll_back
@@ -65,7 +66,7 @@ def rollback(
                 "fwfix: no run in this journal is in force anywhere: there is nothing to undo", err=True
             )
             leave(context, begin("rollback", ticket=ticket), [], as_json=as_json)
-        ask(f"Undo run {chosen.run_id} on {len(chosen.undos)} host(s)?", yes=yes)
+        ask(f"Undo run {chosen.run_id} on {plural(len(chosen.undos), 'host')}?", yes=yes)
         begun = begin("rollback", ticket=ticket)
         hosts = tuple(undo.host for undo in chosen.undos)
         names = {host.name for host in hosts}
