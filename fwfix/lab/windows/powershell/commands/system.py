@@ -110,7 +110,8 @@ COMMANDS = (
         parameters=(
             # No alias in Windows PowerShell, where it is the one parameter that begins so.
             parameter(
-                "Seconds", "double", position=0, mandatory=True, pipeline=True, sets=("Seconds",), aliases=("s",)
+                "Seconds", "double", position=0, mandatory=True, pipeline=True, sets=("Seconds",),
+                aliases=("s",),
             ),
             parameter("Milliseconds", "int", mandatory=True, aliases=("ms",), sets=("Milliseconds",)),
         ),
