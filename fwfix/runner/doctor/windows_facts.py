@@ -36,7 +36,9 @@ def _profiles(table: Table, host: str, facts: WindowsFacts) -> None:
     used = facts.profiles_in_use
     off = [profile.name for profile in used if profile.enabled.lower() in _NO]
     excluded = [profile.name for profile in used if profile.disabled_interfaces]
-    if not used:
+    if not used and facts.services.get("MpsSvc") not in _RUNNING:
+        table.leave_out("profiles", "needs services: nobody else can tell them")
+    elif not used:
         said = facts.troubles.get("profiles", "no answer")
         remedy = Remedy(next="Get-NetFirewallProfile -PolicyStore ActiveStore", on=host)
         table.fail("profiles", f"the firewall does not tell its profiles: {said}", remedy)
@@ -53,7 +55,7 @@ def _profiles(table: Table, host: str, facts: WindowsFacts) -> None:
         table.ok("profiles", f"on in {_list(profile.name for profile in used)}{more}")
 
 
-def _group_policy(table: Table, host: str, used: Iterable[Profile]) -> None:
+def _group_policy(table: Table, host: str, used: tuple[Profile, ...]) -> None:
     found = [
         *(f"{p.name}: local rules are forbidden" for p in used if p.allow_local_rules.lower() in _NO),
         *(f"{p.name}: single ports are ignored" for p in used if p.allow_user_ports.lower() in _NO),
@@ -61,6 +63,8 @@ def _group_policy(table: Table, host: str, used: Iterable[Profile]) -> None:
     if found:
         text = "gpresult /scope computer /h $env:TEMP\\policy.html   # which policy; block the port in it"
         table.fail("group-policy", "; ".join(found), Remedy(next=text, on=host))
+    elif not used:
+        table.leave_out("group-policy", "needs profiles")
     else:
         table.ok("group-policy", "group policy lets local rules be merged")
 
