@@ -37,6 +37,20 @@ class Executor(Protocol):
 class Connector(Protocol):
     """Opens connections; shares jump hosts and remembers rejected accounts for the length of a run."""
 
+    def prepare(self, host: Host, *, deadline: float) -> None:
+        """Ask a person now for what opening a connection will need: no deadline runs meanwhile.
+
+        The host is not contacted.
+
+        Args:
+            host: what will be opened.
+            deadline: for reading settings, not for the answer.
+
+        Raises:
+            SecretError: nobody can be asked.
+            ConnectError: the settings cannot be used.
+        """
+
     def open(self, host: Host, *, deadline: float) -> Executor:
         """Open a new connection, never a shared one.
 

@@ -15,6 +15,10 @@ class PlatformConnector:
         self._made: dict[Platform, Connector] = {}
         self._lock = threading.Lock()
 
+    def prepare(self, host: Host, *, deadline: float) -> None:
+        """Ask a person for what a host needs."""
+        self.of(host.platform).prepare(host, deadline=deadline)
+
     def open(self, host: Host, *, deadline: float) -> Executor:
         """Open a new connection to a host."""
         return self.of(host.platform).open(host, deadline=deadline)

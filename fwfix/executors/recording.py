@@ -109,6 +109,10 @@ class RecordingConnector:
         self._inner = inner
         self._recorder = recorder
 
+    def prepare(self, host: Host, *, deadline: float) -> None:
+        """Ask a person for what a host needs."""
+        self._inner.prepare(host, deadline=deadline)
+
     def open(self, host: Host, *, deadline: float) -> "RecordingExecutor":
         """Open a connection that is heard."""
         return RecordingExecutor(self._inner.open(host, deadline=deadline), host.name, self._recorder)

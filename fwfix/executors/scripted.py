@@ -75,6 +75,9 @@ class ScriptedConnector:
         with self._lock:
             return self._open
 
+    def prepare(self, host: Host, *, deadline: float) -> None:
+        """Ask nobody."""
+
     def open(self, host: Host, *, deadline: float) -> "ScriptedExecutor":
         """Open a connection, or raise what the book says."""
         if host.name in self._unreachable:

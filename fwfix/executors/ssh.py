@@ -11,10 +11,11 @@ from fwfix.executors.accounts import Accounts
 from fwfix.executors.ssh_config import SshConfig
 from fwfix.executors.ssh_connect import Connection, Connections, Resolve, peer_of
 from fwfix.executors.ssh_route import Routes
-from fwfix.executors.ssh_run import Errand
-from fwfix.model.host import Host
+from fwfix.executors.ssh_run import SUDO_PASSWORD, Errand
+from fwfix.model.host import Become, Host
 from fwfix.model.policy import Address
 from fwfix.model.script import Invocation, Result
+from fwfix.secrets import SecretKind
 
 
 class SshConnector:
@@ -38,8 +39,22 @@ class SshConnector:
         """
         self._accounts = accounts or Accounts()
         self._resolve = resolve
+        self._asks = any(_asks_a_person(host) for host in hosts.values())
         self._routes = Routes(hosts, SshConfig(ssh_config))
         self._connections = Connections(resolve=resolve, accounts=self._accounts)
+
+    def prepare(self, host: Host, *, deadline: float) -> None:
+        """Ask a person for what a host and the jump hosts before it need; no deadline runs meanwhile.
+
+        The deadline is for ssh_config alone.
+        """
+        if not self._asks and not _asks_a_person(host):
+            return
+        for hop in self._routes.to(host, deadline=deadline):
+            self._connections.prepare(hop)
+        ref = host.ssh.become_password
+        if ref is not None and ref.kind is SecretKind.PROMPT and host.ssh.become is Become.SUDO:
+            self._resolve(ref, host, user=hop.target.user, purpose=SUDO_PASSWORD)
 
     def open(self, host: Host, *, deadline: float) -> "SshExecutor":
         """Open a new connection to a host.
@@ -106,3 +121,8 @@ class SshExecutor:
     def close(self) -> None:
         """Close the connection; leaves no thread or socket behind."""
         self._connection.end()
+
+
+def _asks_a_person(host: Host) -> bool:
+    refs = (host.ssh.password, host.ssh.passphrase, host.ssh.become_password)
+    return any(ref is not None and ref.kind is SecretKind.PROMPT for ref in refs)

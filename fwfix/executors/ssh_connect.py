@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 import paramiko
@@ -19,12 +20,12 @@ from fwfix.executors.ssh_dial import ProxyStream, dial
 from fwfix.executors.ssh_errors import Stage, foreign_errors
 from fwfix.executors.ssh_gate import Gate
 from fwfix.executors.ssh_keys import Keyring
-from fwfix.executors.ssh_route import Identity, Route, identity
+from fwfix.executors.ssh_route import Hop, Identity, Route, identity
 from fwfix.executors.ssh_target import Target
 from fwfix.executors.ssh_transport import Link, Stream
 from fwfix.executors.ssh_watch import Watch
 from fwfix.model.host import Host
-from fwfix.secrets import Secret, SecretRef
+from fwfix.secrets import Secret, SecretKind, SecretRef
 
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 1.0
@@ -114,6 +115,22 @@ class Connections:
                 jump.connection.end()
         self.watch.close()
 
+    def prepare(self, hop: Hop) -> None:
+        """Ask a person for the password and the passphrase of a hop, where the inventory says so.
+
+        Raises:
+            SecretError: nobody can be asked.
+        """
+        target = hop.target
+        if target.password is not None and target.password.kind is SecretKind.PROMPT:
+            self._reveal(hop, target.password, "password")
+        phrase = target.passphrase
+        if phrase is not None and phrase.kind is SecretKind.PROMPT and "publickey" in target.methods:
+            self._keyring.unlock(target, lambda: self._reveal(hop, phrase, "passphrase"))
+
+    def _reveal(self, hop: Hop, ref: SecretRef, purpose: str) -> Secret:
+        return self._resolve(ref, hop.host, user=hop.target.user, purpose=purpose)
+
     def open(self, route: Route, *, deadline: float) -> Connection:
         """Open a connection to the last hop of a route.
 
@@ -170,7 +187,7 @@ class Connections:
         logon = Logon(
             link,
             hop.target,
-            reveal=lambda ref, purpose: self._resolve(ref, hop.host, user=hop.target.user, purpose=purpose),
+            reveal=partial(self._reveal, hop),
             accounts=self._accounts,
             keyring=self._keyring,
         )

@@ -5,7 +5,8 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
@@ -132,6 +133,23 @@ class Keyring:
             if mark not in used:
                 used.add(mark)
                 yield key
+
+    def unlock(self, target: Target, passphrase: Callable[[], Secret]) -> None:
+        """Load the encrypted keys that are sure to be tried, so that nobody is asked during a logon.
+
+        What cannot be loaded is passed over: the logon says why.
+        """
+        agent_keys = self._agent_keys(target.identity_agent)
+        held = {_wire_form(key) for key in agent_keys}
+        left = tuple(path for path in target.default_identities if _public_part(path) not in held)
+        wanted = (
+            self._named(target, agent_keys, passphrase)
+            if target.explicit_identities
+            else self._defaults(replace(target, default_identities=left), passphrase)
+        )
+        with suppress(AuthError):
+            for _ in wanted:
+                pass
 
     def _named(
         self, target: Target, agent_keys: tuple[paramiko.PKey, ...], passphrase: Callable[[], Secret | None]

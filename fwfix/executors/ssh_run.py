@@ -34,6 +34,8 @@ _WRITE_SIZE = 1 << 16
 _STDERR_GRACE = 1.0
 _CUT_GRACE = 0.25
 _SHELL_MISSING = (126, 127)
+# What a person is asked for.
+SUDO_PASSWORD = "sudo password"  # noqa: S105 - its name
 
 
 class Errand:
@@ -134,9 +136,7 @@ class Errand:
         ssh = self._host.ssh
         password = None
         if with_password and ssh.become_password is not None:
-            password = self._resolve(
-                ssh.become_password, self._host, user=self._user, purpose="sudo password"
-            )
+            password = self._resolve(ssh.become_password, self._host, user=self._user, purpose=SUDO_PASSWORD)
         if ssh.become is Become.SUDO:
             command = sudo.through_sudo(parcel, become_user=ssh.become_user, with_password=with_password)
         else:

@@ -17,6 +17,7 @@ from fwfix.executors.winrm_wire import Tap
 from fwfix.model.host import Host, WinrmTransport
 from fwfix.model.policy import Address
 from fwfix.model.script import Invocation, Result
+from fwfix.secrets import SecretKind
 
 if TYPE_CHECKING:
     from fwfix.executors.ssh_connect import Resolve
@@ -45,6 +46,13 @@ class WinrmConnector:
             resolve=resolve,
             streams=Streams(watch=self._watch, tunnel=tunnel),
         )
+
+    def prepare(self, host: Host, *, deadline: float) -> None:  # noqa: ARG002 - no settings are read
+        """Ask a person for the password where the inventory says so; no deadline runs meanwhile."""
+        endpoint = endpoint_of(host)
+        ref = endpoint.password
+        if ref is not None and ref.kind is SecretKind.PROMPT:
+            self._shared.resolve(ref, host, user=endpoint.user, purpose="password")
 
     def open(self, host: Host, *, deadline: float) -> "WinrmExecutor":
         """Log on to a host and open a shell on it.

@@ -90,6 +90,8 @@ def _look(host: Host, context: RunContext, services: Sequence[Service]) -> Seen:
         return Seen(observation=None, reason=stopped, prepared=None, round_trip=0.0)
     try:
         driver = context.driver(host)
+        context.prepare(host)
+        started = time.monotonic()  # what a person takes to answer is no round trip
         executor = context.open(host)
         result = executor.run(driver.observe(services), deadline=time.monotonic() + SCRIPT_SECONDS)
         observation = driver.read_observation(result)

@@ -54,6 +54,9 @@ class Network:
         self._knocking = 0
         self._lock = threading.Lock()
 
+    def prepare(self, host: Host, *, deadline: float) -> None:
+        """Nobody is asked."""
+
     def open(self, host: Host, *, deadline: float) -> Executor:
         if not host.name.startswith("dead"):
             return self._book.open(host, deadline=deadline)

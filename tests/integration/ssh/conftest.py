@@ -14,6 +14,7 @@ from fwfix.executors.ssh import SshConnector, SshExecutor
 from fwfix.lab.linux.host import LabHost
 from fwfix.model.host import Become, Host, Platform, SshSettings
 from fwfix.model.script import Invocation, Result, Script
+from fwfix.secret_store import SecretStore
 from fwfix.secrets import Secret, SecretKind, SecretRef
 
 
@@ -24,10 +25,15 @@ class Rig:
         self.directory = directory
         self.ssh_config = directory / "ssh_config"
         self.ssh_config.write_text("")
+        self.store = SecretStore(ask=self.ask)
+        self.person: Callable[[str], str] = lambda question: pytest.fail(f"asked for the {question}")
         self.asked: list[tuple[str, str, str]] = []
         self._values: dict[str, str] = {}
         self._connectors: list[SshConnector] = []
         self.before: dict[str, set[object]] = {}
+
+    def ask(self, question: str) -> str:
+        return self.person(question)
 
     def ref(self, value: str, *, differs: bool = False) -> SecretRef:
         name = f"SECRET{len(self._values)}"
@@ -37,6 +43,8 @@ class Rig:
         return SecretRef(kind=SecretKind.ENV, argument=name)
 
     def resolve(self, ref: SecretRef, host: Host, *, user: str, purpose: str) -> Secret:
+        if ref.kind is SecretKind.PROMPT:
+            return self.store.resolve(ref, host=host.name, address=host.address, user=user, purpose=purpose)
         self.asked.append((host.name, user, purpose))
         return Secret(self._values[ref.argument])
 

@@ -9,11 +9,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from fwfix.drivers.base import Stamp
 from fwfix.errors import (
     AccountStoppedError,
     AuthError,
@@ -22,8 +24,14 @@ from fwfix.errors import (
     PrivilegeError,
     UnreachableError,
 )
+from fwfix.executors.ssh import SshConnector
 from fwfix.lab.linux import HostSpec, Lab
 from fwfix.lab.linux.host import LabHost
+from fwfix.model.host import Host
+from fwfix.output.observe import Nobody
+from fwfix.runner.context import RunContext
+from fwfix.runner.log import NoLog
+from fwfix.secrets import SecretKind, SecretRef
 
 if TYPE_CHECKING:
     from conftest import Rig
@@ -102,6 +110,69 @@ def test_a_password_logs_on_where_no_key_is_there(make_lab: MakeLab, rig: "Rig")
         ("password", "ops", "password"),
         ("password", "ops", "sudo password"),
     ]
+
+
+PROMPT = SecretRef(kind=SecretKind.PROMPT)
+
+
+def surroundings(connector: SshConnector, *, connect_timeout: timedelta) -> RunContext:
+    return RunContext(
+        run_id="r",
+        connector=connector,
+        drivers={},
+        log=NoLog(),
+        observer=Nobody(),
+        stamp=Stamp(operator="me", controller="here"),
+        connect_timeout=connect_timeout,
+    )
+
+
+def test_a_person_who_is_slow_to_answer_costs_no_host_its_connect_timeout(
+    make_lab: MakeLab, rig: "Rig"
+) -> None:
+    names = ("one", "two", "three")
+    lab = make_lab([HostSpec(name=name, password="shared") for name in names])
+    settings = {"identity_file": None, "password": PROMPT, "become_password": PROMPT}
+    hosts = [rig.host(lab[name], **settings) for name in names]
+    questions: list[str] = []
+
+    def person(question: str) -> str:
+        questions.append(question)
+        time.sleep(4)  # longer than the connect timeout, once for each of two secrets
+        return "shared"
+
+    rig.person = person
+    context = surroundings(rig.connector(*hosts), connect_timeout=timedelta(seconds=3))
+
+    def work(host: Host) -> str:
+        with contextlib.closing(context.open(host)) as executor:
+            return executor.run(rig.script("id -un"), deadline=rig.soon()).stdout
+
+    with ThreadPoolExecutor(3) as threads:
+        assert list(threads.map(work, hosts)) == ["root\n"] * 3
+    assert sorted(questions) == ["password of ops: ", "sudo password of ops: "]
+
+
+def test_a_passphrase_is_asked_for_beforehand_where_a_key_needs_it_and_else_never(
+    make_lab: MakeLab, rig: "Rig", tmp_path: Path, agent: str
+) -> None:
+    lab_host = make_lab([HostSpec(name="phrase", sudo="nopasswd")])["phrase"]
+    keygen("-t", "ed25519", "-N", "", "-f", tmp_path / "key")
+    authorize(lab_host, tmp_path / "key.pub")
+    add_to(agent, tmp_path / "key")
+    host = rig.host(lab_host, identity_file=tmp_path / "key", passphrase=PROMPT)
+    rig.connector(host).prepare(host, deadline=rig.soon())  # it is not encrypted
+    keygen("-p", "-N", "secret", "-f", tmp_path / "key")
+    rig.ssh_config.write_text(f"IdentityAgent {agent}\n")
+    rig.connector(host).prepare(host, deadline=rig.soon())  # the agent holds it
+    rig.ssh_config.write_text("IdentityAgent none\n")
+    questions: list[str] = []
+    rig.person = lambda question: questions.append(question) or "secret"  # type: ignore[func-returns-value]
+    connector = rig.connector(host)
+    connector.prepare(host, deadline=rig.soon())
+    assert questions == ["passphrase of ops: "]
+    rig.person = pytest.fail
+    connector.open(host, deadline=rig.soon()).close()
 
 
 def test_a_rejected_password_is_tried_once_in_a_whole_run(make_lab: MakeLab, rig: "Rig") -> None:
