@@ -5,13 +5,14 @@ from enum import StrEnum
 
 from fwfix.drivers.iptables_walk import Packet
 from fwfix.drivers.linux_facts import LinuxFacts
-from fwfix.drivers.nft_list import NftTable, translations
+from fwfix.drivers.nft_list import NftTable
+from fwfix.drivers.nft_walk import translations
 from fwfix.errors import ScriptError
 from fwfix.model.policy import Family, Service
 
 # Tables of daemons that only add to the site's rules: they are no sign that the site speaks nftables.
-_DAEMONS = ("f2b", "fail2ban", "crowdsec", "sshguard", "libvirt", "lxd", "incus", "nm-shared", "kube")
-_CONTAINERS = ("docker", "netavark", "podman", "nerdctl")
+_DAEMONS = ("f2b", "fail2ban", "crowdsec", "sshguard", "libvirt", "lxd", "incus", "nm-shared")
+_CONTAINERS = ("docker", "netavark", "podman", "nerdctl", "kube")
 _HOOKS = frozenset({"prerouting", "input", "forward"})
 
 

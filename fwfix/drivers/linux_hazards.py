@@ -9,7 +9,8 @@ from fwfix.drivers.backend import Backend
 from fwfix.drivers.iptables_save import Rule
 from fwfix.drivers.iptables_walk import Packet, walk
 from fwfix.drivers.linux_facts import LinuxFacts
-from fwfix.drivers.published import CONTAINER_HOOK, to_itself
+from fwfix.drivers.nft_walk import UNREADABLE, rewrites
+from fwfix.drivers.published import CONTAINER_HOOK, is_readable, to_itself
 from fwfix.model.hazard import Hazard
 from fwfix.model.observation import Observation, PublishedPort
 from fwfix.model.policy import Family, Protection, Protocol
@@ -73,7 +74,13 @@ def container_bypass(seen: LinuxCircumstances) -> Iterator[str]:
         if to_itself(published, seen.facts):
             continue
         what = f"{published.port}/{published.protocol} ({published.family.label}) goes to {published.target}"
-        if (published.protocol, published.port) not in scope:
+        if not is_readable(published.target):
+            rule = published.target.removeprefix(UNREADABLE)
+            yield (
+                f"{published.port}/{published.protocol} ({published.family.label}) may go past INPUT by "
+                f"an nft rule that fwfix cannot evaluate: {rule}; look where it leads"
+            )
+        elif (published.protocol, published.port) not in scope:
             hint = f"add {published.port} to the policy"
             yield f"{what}: the policy names the port behind it, not this one; {hint}"
         elif not published.covered:
@@ -91,6 +98,24 @@ def rule_shadowed(seen: LinuxCircumstances) -> Iterator[str]:
                 f"in front of {CONTAINER_HOOK} an {family.label} rule of FORWARD could let packets "
                 f"through: {rule.text}"
             )
+    for rule_text in sorted(_rewriting(seen)):
+        yield f"an nft rule may change where packets go before our rules see them: {rule_text}"
+
+
+def _rewriting(seen: LinuxCircumstances) -> set[str]:
+    addresses = tuple(item.address for item in seen.facts.interfaces) or None
+    packets = [
+        Packet(family=family, protocol=protection.service.protocol, port=port, destinations=addresses)
+        for family in Family
+        for protection in seen.protections
+        for port in protection.service.ports
+    ]
+    return {
+        rule.text
+        for table in seen.facts.native_tables()
+        for packet in packets
+        for rule in rewrites(table, packet)
+    }
 
 
 def _before_container_hook(seen: LinuxCircumstances) -> Iterator[tuple[Family, Rule]]:

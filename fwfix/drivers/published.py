@@ -9,12 +9,15 @@ from fwfix.drivers.backend import Backend
 from fwfix.drivers.iptables_save import Rule, Ruleset
 from fwfix.drivers.iptables_walk import Packet, port_ranges, walk
 from fwfix.drivers.linux_facts import LinuxFacts
-from fwfix.drivers.nft_list import is_local, translations
+from fwfix.drivers.nft_list import NftTable
+from fwfix.drivers.nft_walk import UNREADABLE, is_local, translations
 from fwfix.model.observation import PublishedPort
 from fwfix.model.policy import Family, Protocol, Service
 
 CONTAINER_HOOK = "DOCKER-USER"
 _WIDEST = 64  # a range wider than this is looked at by its ends only
+_MOST_KEYS = 512
+_LAST_PORT = 65535
 _NFT_PORTS = re.compile(r"(tcp|udp) dport (?:\{([^}]*)\}|(\S+))")
 
 
@@ -50,9 +53,14 @@ def all_published_ports(facts: LinuxFacts, backend: Backend) -> tuple[PublishedP
     return tuple(sorted(found))
 
 
+def is_readable(target: str) -> bool:
+    """Tell whether a target says where packets go; else it is the rule that decides it."""
+    return not target.startswith(UNREADABLE)
+
+
 def target_port(published: PublishedPort) -> int:
     """Return the port that packets have after the translation."""
-    return _port_of(published.target) or published.port
+    return (_port_of(published.target) if is_readable(published.target) else None) or published.port
 
 
 def _port_of(target: str) -> int | None:
@@ -83,13 +91,13 @@ def container_hook_works(ruleset: Ruleset) -> bool:
 def _translated(facts: LinuxFacts, backend: Backend, packet: Packet) -> Iterator[PublishedPort]:
     """Yield where a packet could be sent; what stays on the host comes to INPUT, where we block it too."""
     hooked = backend is Backend.NFT or container_hook_works(facts.ruleset(packet.family))
-    for target in (*_by_iptables(facts, packet), *_by_nft(facts, packet)):
+    for target in dict.fromkeys((*_by_iptables(facts, packet), *_by_nft(facts, packet))):
         published = PublishedPort(
             protocol=packet.protocol,
             family=packet.family,
             port=packet.port,
             target=target or str(packet.port),
-            covered=hooked,
+            covered=hooked and is_readable(target),
         )
         if to_itself(published, facts):
             published = replace(published, target=str(target_port(published)), covered=True)
@@ -127,7 +135,17 @@ def _mentioned(facts: LinuxFacts, family: Family) -> frozenset[tuple[Protocol, i
                 for protocol, several, one in _NFT_PORTS.findall(nft_rule.text):
                     text = (several or one).replace(" ", "").replace("-", ":")
                     found.update((Protocol(protocol), port) for port in _expanded(text))
+        found.update(_keyed(table))
     return frozenset(found)
+
+
+def _keyed(table: NftTable) -> Iterator[tuple[Protocol, int]]:
+    """Yield the ports that keys of a table's maps may be about; of a huge one (a cluster's) none."""
+    words = {word for nft_map in table.maps.values() for key, _ in nft_map.elements for word in key.split()}
+    ports = {int(word) for word in words if word.isdecimal() and 0 < int(word) <= _LAST_PORT}
+    if len(ports) <= _MOST_KEYS:
+        for port in ports:
+            yield from ((protocol, port) for protocol in Protocol)
 
 
 def _named(rule: Rule) -> Iterator[tuple[Protocol, int]]:

@@ -9,8 +9,9 @@ import pytest
 from fwfix.drivers.answers import parse_answer, read_changing_answer
 from fwfix.drivers.iptables_walk import Packet
 from fwfix.drivers.linux_observation import read_linux_observation
-from fwfix.drivers.nft_list import find_table, parse_nft, translations
+from fwfix.drivers.nft_list import find_table, parse_nft
 from fwfix.drivers.nft_spelling import nft_priority, nft_spelling, read_match
+from fwfix.drivers.nft_walk import translations
 from fwfix.drivers.plain_words import from_plain_word, to_plain_word
 from fwfix.drivers.sockets import (
     parse_addresses,
@@ -282,7 +283,7 @@ def test_nft_tables_chains_and_rules_are_read() -> None:
 @pytest.mark.parametrize(
     ("family", "targets"),
     [
-        (Family.IPV4, ["9101", "10.0.0.3", "10.0.0.9:80", "tcp dport map { 9100 : 10.0.0.1 }"]),
+        (Family.IPV4, ["9101", "10.0.0.3", "10.0.0.9:80", "10.0.0.1"]),
         (Family.IPV6, ["9101", "[fd00::2]:80"]),
     ],
 )
