@@ -18,7 +18,7 @@ from pathlib import Path
 from fwfix.errors import LabError
 from fwfix.lab import syscalls
 from fwfix.lab.outside import Outside
-from fwfix.lab.records import NETNS, Record, clean, machine_lock, remove_netns
+from fwfix.lab.records import NETNS, Record, clean, machine_lock, remove_netns, share_netns
 
 _ROOT, _OUTSIDE, _FIRST, _INNER, _LAST = 1, 2, 10, 129, 254
 
@@ -101,6 +101,7 @@ class Network:
         return str(self.ipv4[_FIRST - 1]), str(self.ipv6[_FIRST - 1])
 
     def _build(self) -> None:
+        share_netns(self.record)
         make_netns(self.record, self.switch)
         bridge = "type bridge stp_state 0 forward_delay 0 mcast_snooping 0"
         self._batch(

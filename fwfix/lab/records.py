@@ -172,13 +172,52 @@ def _remove(directory: Path) -> None:
     for name in record.content["netns"]:
         remove_netns(name)
     with machine_lock(), contextlib.suppress(OSError):
-        NETNS.rmdir()  # refused unless empty
+        if same_boot and record.content.get("made_netns_mount") and not any(NETNS.iterdir()):
+            syscalls.unmount(str(NETNS))
+        NETNS.rmdir()  # refused unless empty, and while somebody else's mount is on it
     for path in record.content["files"]:
         Path(path).unlink(missing_ok=True)
     shutil.rmtree(record.private)
     if record.content["made_directory"]:
         with contextlib.suppress(OSError):
             directory.rmdir()
+
+
+def share_netns(record: Record) -> None:
+    """Make /run/netns a shared mount before there is a name in it, as the first `ip netns add` would.
+
+    If iproute2 did it afterwards, every name that is there by then would be mounted twice, and below its
+    mount could not be removed any more. Where there are names already, it stays as it is. Call it in the
+    `machine_lock`.
+    """
+    NETNS.mkdir(mode=0o755, exist_ok=True)
+    handle = os.open(NETNS, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)  # iproute2 does so too
+        names = [entry.name for entry in os.scandir(handle)]
+        if _share(str(NETNS)):
+            # The last lab to go takes the mount along, if a lab made it.
+            made = any(name.startswith("fwfix-") for name in names)
+        elif made := not names:
+            record.content["made_netns_mount"] = True
+            record.save()
+            syscalls.mount(str(NETNS), str(NETNS), "none", flags=syscalls.MS_BIND | syscalls.MS_REC)
+            _share(str(NETNS))
+        record.content["made_netns_mount"] = made
+        record.save()
+    finally:
+        os.close(handle)
+
+
+def _share(path: str) -> bool:
+    """Let mounts below a mount point show in other mount namespaces; false where it is no mount point."""
+    try:
+        syscalls.mount("", path, "none", flags=syscalls.MS_SHARED | syscalls.MS_REC)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        return False
+    return True
 
 
 def remove_netns(name: str) -> None:
@@ -189,8 +228,8 @@ def remove_netns(name: str) -> None:
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
-        # The first `ip netns add` on a machine mounts /run/netns over itself, with a second mount of every
-        # name in it below the first: that one can be neither reached nor removed, and names nothing any more.
+        # Where names were there before us, the first `ip netns add` mounts /run/netns over itself, and every
+        # name a second time below the first: that one can be neither reached nor removed, and names nothing.
         if error.errno != errno.EBUSY:
             raise
 
