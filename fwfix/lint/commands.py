@@ -252,8 +252,6 @@ def _check_traps(call: Call) -> Iterator[Problem]:
             )
     if call.name == "convertfrom-json" and not call.last:
         yield at(call.node, "5.1 puts a top-level array out as one object: assign it before you enumerate")
-    if call.name == "new-object" and "comobject" in call.named:
-        yield at(call.node, "COM objects are not in the dialect")
     for node in walk(call.node):
         if node.type == "generic_token" and text_of(node).lstrip("0123456789*").startswith(">"):
             yield at(node, "redirections are not in the dialect: 5.1 turns stderr of a program into an error")

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
-from fwfix.lint.commands import calls
+from fwfix.lint.com import COM_OBJECTS, COM_TYPES
+from fwfix.lint.commands import Call, calls
 from fwfix.lint.finding import Problem
 from fwfix.lint.surface import NetType, Overloads, net_types, spelling
 from fwfix.lint.tree import Node, at, child, core, find, inside, text_of, variable_name
@@ -111,13 +112,23 @@ class Types:
             return net_types().get(f"system.{where.get(name.lower(), '')}".lower())
         overloads = (known.static_methods if static else known.methods).get(name.lower(), ())
         returned = {each.returns for each in fitting(overloads, len(arguments(node)))}
-        return net_types().get(f"system.{returned.pop()}".lower()) if len(returned) == 1 else None
+        if len(returned) != 1:
+            return None
+        name = returned.pop().lower()
+        return net_types().get(f"system.{name}") or COM_TYPES.get(name)
 
     def _of_new_object(self, node: Node) -> NetType | None:
         if not text_of(node).lower().startswith("new-object"):
             return None
         made = next((call for call in calls(node) if call.node == node), None)
+        if made is not None and "comobject" in made.named:
+            return COM_OBJECTS.get(_com_name(made))
         return resolve(text_of(made.positional[0]).strip("'\"")) if made and made.positional else None
+
+
+def _com_name(made: Call) -> str:
+    value = made.named["comobject"][1]
+    return text_of(value).strip("'\"").lower() if value is not None else ""
 
 
 def parts(node: Node) -> tuple[Node, str, bool]:
@@ -179,6 +190,9 @@ def _check_types(root: Node) -> Iterator[Problem]:
         if not _is_type(text_of(node).strip("[]").strip()):
             yield at(node, _unknown_type(text_of(node)))
     for call in calls(root):
+        if "comobject" in call.named and _com_name(call) not in COM_OBJECTS:
+            names = ", ".join(each.name for each in COM_OBJECTS.values())
+            yield at(call.node, f"this COM object is not in the dialect, which has {names}")
         named = call.named.get("typename", (call.node, None))[1]
         first = named if named is not None else next(iter(call.positional), None)
         if call.name == "new-object" and first is not None:
@@ -223,13 +237,15 @@ def _check_call(node: Node, known: NetType, name: str, *, static: bool) -> Itera
         yield at(node, _absent(known, shown, name, methods))
     elif not fitting(overloads, count):
         words = ", ".join(sorted({str(each.least) for each in overloads}))
-        yield at(node, f"[{known.short}]{shown} takes {words} arguments in .NET Framework 4.5, not {count}")
+        where = "" if known.name.lower() in COM_TYPES else " in .NET Framework 4.5"
+        yield at(node, f"[{known.short}]{shown} takes {words} arguments{where}, not {count}")
 
 
 def _absent(known: NetType, shown: str, name: str, names: Mapping[str, object]) -> str:
     near = get_close_matches(name.lower(), list(names), n=1, cutoff=0.7)
     hint = f"; did you mean {spelling(near[0])}?" if near else ""
-    return f"[{known.short}]{shown} does not exist in .NET Framework 4.5{hint}"
+    where = "" if known.name.lower() in COM_TYPES else " in .NET Framework 4.5"
+    return f"[{known.short}]{shown} does not exist{where}{hint}"
 
 
 def _check_instance(node: Node, known: NetType | None, name: str) -> Iterator[Problem]:

@@ -37,6 +37,15 @@ WRONG = {
     "static-misspelt": ("$x = [IO.File]::Exist('a')", "did you mean Exists"),
     "static-too-new": ("$x = [Convert]::ToHexString($null)", "does not exist in .NET Framework 4.5"),
     "overload-too-new": ("[IO.File]::Move('a', 'b', $true)", "takes 2 arguments"),
+    "com-object-outside": ("$x = New-Object -ComObject 'HNetCfg.FwPolicy2'", "which has Schedule.Service"),
+    "com-member-misspelt": (
+        "$x = New-Object -ComObject 'Schedule.Service'\n$x.Conect()",
+        "Conect does not exist; did you mean connect",
+    ),
+    "com-member-of-a-member": (
+        "$x = New-Object -ComObject 'Schedule.Service'\n$x.GetFolder('a').DeleteFolder('b')",
+        "takes 2 arguments, not 1",
+    ),
     "property-misspelt": ("$x = [DateTime]::UtcNow.Yaer", "does not exist"),
     "property-of-a-variable": ("$t = [DateTime]::UtcNow\n$x = $t.Yaer", "does not exist"),
     "method-misspelt": ("$x = [DateTime]::UtcNow.ToUniversalTme()", "did you mean ToUniversalTime"),

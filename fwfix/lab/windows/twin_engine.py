@@ -19,7 +19,7 @@ from fwfix.lab.windows.cmd import (
 from fwfix.lab.windows.cmd.environment import default_environment
 from fwfix.lab.windows.cmd.programs import split_arguments
 from fwfix.lab.windows.cmd.small_engine import SmallEngine
-from fwfix.lab.windows.cmdlets import TYPES, stand_ins
+from fwfix.lab.windows.cmdlets import TYPES, com_objects, stand_ins
 from fwfix.lab.windows.model.host import WindowsHost
 from fwfix.lab.windows.model.task_xml import Definition
 from fwfix.lab.windows.model.tasks import TERMINATED, Instance
@@ -59,6 +59,7 @@ def _engine(host: WindowsHost, permissions: Permissions, *, administrator: bool)
         clock=host.clock,
         language_mode="ConstrainedLanguage" if knobs.constrained else "FullLanguage",
         execution_policy=knobs.execution_policy,
+        com=com_objects(host, administrator=administrator),
         natives=dict(permissions.natives()),
         environment={},
     )

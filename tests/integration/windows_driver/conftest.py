@@ -15,7 +15,7 @@ import pytest
 from fwfix.drivers.base import Answer, Judgement, Stamp
 from fwfix.drivers.windows import WindowsDriver
 from fwfix.executors.winrm_delivery import prelude
-from fwfix.lab.windows.cmdlets import TYPES, stand_ins
+from fwfix.lab.windows.cmdlets import TYPES, com_objects, stand_ins
 from fwfix.lab.windows.model.facts import Sockets, TcpConnection
 from fwfix.lab.windows.model.host import WindowsHost
 from fwfix.lab.windows.model.knobs import Knobs
@@ -127,6 +127,7 @@ class Windows:
             files=self.host.files,
             registry=self.host.registry,
             clock=self.clock,
+            com=com_objects(self.host, administrator=not self.knobs.not_admin),
             natives=natives,
             environment={"ProgramData": r"C:\ProgramData"},
             execution_policy=self.knobs.execution_policy,
@@ -297,6 +298,7 @@ Wish = Callable[..., Protection]
 
 # Words in the names of tests that rest on what the real engine on Linux does not have.
 NOT_ON_PWSH = {
+    "folder_of_tasks": "the real engine on Linux has no COM objects",
     "full_disk": "the disk of the real engine is a folder of this machine, which does not fill up",
     "reparse_point": "the real engine asks its own disk, which has no reparse points",
     "does_not_parse": "a folder is deleted without the files in it, which are flat names on Linux",

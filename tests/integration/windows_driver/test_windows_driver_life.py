@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fwfix.drivers.base import Stamp
+from fwfix.lab.windows.model.errors import RefusalError
 from fwfix.lab.windows.model.knobs import Knobs
 from fwfix.model.observation import RecordState
 
@@ -32,6 +33,40 @@ def test_a_run_blocks_the_port_and_its_rollback_leaves_everything_as_it_was(
     answer = windows.rollback()
     assert answer.ok, answer
     assert windows.rules() == before
+    assert windows.state() is RecordState.REVERTED
+
+
+def test_the_last_task_takes_the_empty_folder_of_tasks_along(windows: "Windows") -> None:
+    plan = windows.plan()
+    assert windows.arm(plan).ok
+    assert windows.host.scheduler.folders() == {"\\fwfix\\"}
+    assert windows.apply(plan).ok
+    assert windows.confirm(plan).ok
+    assert windows.host.scheduler.folders() == frozenset()
+
+
+def test_a_folder_of_tasks_with_another_task_in_it_stays_and_harms_nothing(windows: "Windows") -> None:
+    plan = windows.plan()
+    assert windows.arm(plan).ok
+    (task,) = windows.host.scheduler.tasks()
+    windows.host.scheduler.register("theirs", task.path, task.definition, task.text, force=False)
+    assert windows.apply(plan).ok
+    assert windows.confirm(plan).ok
+    assert windows.tasks() == ["theirs"]
+    assert windows.host.scheduler.folders() == {"\\fwfix\\"}
+
+
+def test_a_folder_of_tasks_that_cannot_be_removed_keeps_nothing_from_being_undone(
+    windows: "Windows", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: str) -> None:
+        raise RefusalError(f"HRESULT 0x80070005 {path}", category="PermissionDenied")
+
+    monkeypatch.setattr(windows.host.scheduler, "delete_folder", refuse)
+    windows.applied()
+    assert windows.rollback().ok
+    assert windows.tasks() == []
+    assert windows.host.scheduler.folders() == {"\\fwfix\\"}
     assert windows.state() is RecordState.REVERTED
 
 

@@ -90,6 +90,7 @@ class Scheduler:
         self._running = running
         self._lock = threading.RLock()
         self._tasks: dict[tuple[str, str], Task] = {}
+        self._folders: set[str] = set()
         self._wake = threading.Event()
         self._closed = False
         self._thread: threading.Thread | None = None
@@ -128,6 +129,8 @@ class Scheduler:
             # A time trigger in the past never fires; StartWhenAvailable is for starts that were missed.
             task.due = _due(definition, now)
             self._tasks[key] = task
+            # The cmdlet makes the folder; nothing but DeleteFolder ever takes it away.
+            self._folders.add(key[0])
         self.wake()
         return task
 
@@ -136,6 +139,25 @@ class Scheduler:
         self.check_running()
         with self._lock:
             self._tasks.pop((task.path.lower(), task.name.lower()), None)
+
+    def folders(self) -> frozenset[str]:
+        """Return the folders below the root, in lower case, with a backslash at both ends."""
+        with self._lock:
+            return frozenset(self._folders - {"\\"})
+
+    def delete_folder(self, path: str) -> None:
+        """Delete a folder.
+
+        Raises:
+            RefusalError: it is not there, or tasks are in it.
+        """
+        self.check_running()
+        with self._lock:
+            if path.lower() not in self._folders:
+                raise RefusalError("HRESULT 0x80070002", category="ObjectNotFound")
+            if any(folder == path.lower() for folder, _ in self._tasks):
+                raise RefusalError("HRESULT 0x80070091", category="InvalidOperation")
+            self._folders.discard(path.lower())
 
     def start(self, task: Task) -> None:
         """Start a task by hand.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fwfix.lab.windows.powershell.binding import RawArgument
 from fwfix.lab.windows.powershell.commands import BUILTIN
@@ -211,9 +211,4 @@ class _Run:
 
 def _with_writers(host: Host, out: Callable[[bytes], None], err: Callable[[bytes], None]) -> Host:
     """Return the same host that writes elsewhere; its environment is shared, as in one process."""
-    return Host(
-        files=host.files, registry=host.registry, clock=host.clock, natives=host.natives,
-        real_programs=host.real_programs,
-        environment=host.environment, process_id=host.process_id, language_mode=host.language_mode,
-        execution_policy=host.execution_policy, computer_name=host.computer_name, stdout=out, stderr=err,
-    )  # fmt: skip
+    return replace(host, stdout=out, stderr=err)

@@ -179,6 +179,7 @@ class Host:
     """Everything outside, in one place.
 
     Attributes:
+        com: makers of COM objects by lower-case name.
         natives: programs by lower-case name; a name with and without `.exe` is the same.
         real_programs: programs that are not in `natives` are looked for on PATH.
         language_mode: what `$ExecutionContext.SessionState.LanguageMode` says.
@@ -189,6 +190,7 @@ class Host:
     files: Files = field(default_factory=RealFiles)
     registry: Registry = field(default_factory=NoRegistry)
     clock: Clock = field(default_factory=RealClock)
+    com: dict[str, Callable[[], Value]] = field(default_factory=dict)
     natives: dict[str, Native] = field(default_factory=dict)
     real_programs: bool = False
     environment: dict[str, str] = field(default_factory=lambda: dict(os.environ))

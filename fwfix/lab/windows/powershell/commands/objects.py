@@ -232,7 +232,11 @@ class _Measure:
 def _new_object(call: Invocation) -> None:
     engine = call.engine
     if call.has("ComObject"):
-        raise NotInDialect("New-Object -ComObject")
+        make = engine.host.com.get(call.text("ComObject").lower())
+        if make is None:
+            raise NotInDialect("this New-Object -ComObject")
+        call.write(make())
+        return
     kind = type_from_text(call.text("TypeName"), engine)
     arguments = list(items_of(call.get("ArgumentList"))) if call.has("ArgumentList") else []
     if kind.full_name == "System.Management.Automation.PSObject":
