@@ -1,5 +1,6 @@
 """A throw-away host is a real one: sshd, sudo, firewall, listener, and everything else of its own."""
 
+import contextlib
 import subprocess
 import time
 from pathlib import Path
@@ -189,6 +190,34 @@ def test_a_frozen_host_runs_nothing_until_thawed(lab: Lab) -> None:
     host.thaw()
     assert host.run(["ps", "-o", "stat=", "-p", pid]).stdout.startswith("S")
     host.run(["kill", pid])
+
+
+def test_freezing_leaves_no_process_out_that_forks_meanwhile(lab: Lab) -> None:
+    host = lab["demo-linux-3"]
+    loop = "while [ -e /run/forking ]; do sh -c 'sh -c : & wait' & sh -c : ; wait; done"
+    host.run(["sh", "-c", f'touch /run/forking; setsid sh -c "{loop}" >/dev/null 2>&1 &'])
+    try:
+        for _ in range(5):
+            host.freeze()
+            try:
+                assert _awake(host) == []
+            finally:
+                host.thaw()
+    finally:
+        host.run(["rm", "-f", "/run/forking"])
+
+
+def _awake(host: LabHost) -> list[str]:
+    """Return the processes of a host, but for the first, that run."""
+    space = Path(f"/proc/{host.pid}/ns/pid").stat().st_ino
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != host.pid:
+            with contextlib.suppress(OSError):
+                state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
+                if (entry / "ns/pid").stat().st_ino == space and state not in "TZX":
+                    found.append(f"{entry.name} {state}")
+    return found
 
 
 def test_outside_holds_a_session_that_the_host_sees(lab: Lab) -> None:

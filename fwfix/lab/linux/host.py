@@ -159,21 +159,27 @@ class LabHost:
 
     def freeze(self) -> None:
         """Stop every process of the host but the first, so that nothing answers and no timer fires."""
-        self._signal_all(signal.SIGSTOP)
+        # A process may fork while we look, and a signal takes its time: until there is nobody left to stop.
+        self._wait(lambda: not self._signal_all(signal.SIGSTOP, but="TtZX"), "processes do not stop")
 
     def thaw(self) -> None:
         """Undo `freeze`."""
         self._signal_all(signal.SIGCONT)
 
-    def _signal_all(self, number: signal.Signals) -> None:
+    def _signal_all(self, number: signal.Signals, *, but: str = "") -> int:
+        """Send a signal to all processes but those in certain states; return how many got it."""
+        sent = 0
         space = Path(f"/proc/{self.pid}/ns/pid").stat().st_ino
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit() and int(entry.name) != self.pid:
                 try:
-                    if (entry / "ns/pid").stat().st_ino == space:
+                    inside = (entry / "ns/pid").stat().st_ino == space
+                    if inside and _state(entry) not in but:
                         os.kill(int(entry.name), number)
+                        sent += 1
                 except (FileNotFoundError, ProcessLookupError, PermissionError):
                     continue
+        return sent
 
     def reboot(self, *, boot: Sequence[str] = ()) -> None:
         """End everything and boot again: new network state in the kernel, empty /run and /tmp.
@@ -191,3 +197,8 @@ class LabHost:
         self.network.move([(member, self.netns, self.pid, device) for member, device in self.cables])
         name_netns(self.netns, self.pid)
         self.control.boot([self.name])
+
+
+def _state(process: Path) -> str:
+    """Return the state of a process as /proc has it: one letter."""
+    return (process / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[0]
