@@ -1,8 +1,10 @@
 """A large fleet through the scripted executor in one process: what planning, running and the journal cost.
 
 Every host answers at once and from a book, so that what is measured is fwfix itself. Ports are really
-probed, on addresses of 127.0.0.0/8 where nobody listens. Prints milliseconds and memory; exits with 1 beyond
-the limits.
+probed, on addresses of 127.0.0.0/8 where nobody listens. What the book itself needs to answer is measured
+where it answers, by the processor time of its threads (waiting for a turn of the interpreter is fwfix's own
+doing), and is taken off. Prints milliseconds a host, by the clock and by the processor, and memory; exits
+with 1 beyond the limits.
 """
 
 import argparse
@@ -12,20 +14,23 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 from fwfix.drivers.base import Stamp
 from fwfix.drivers.linux import LinuxDriver
+from fwfix.executors.base import Executor
 from fwfix.executors.scripted import ScriptedConnector, answered
 from fwfix.journal import Journal, RunStart
 from fwfix.loading.plan_file import dump_plan
 from fwfix.model.host import Host, Platform
 from fwfix.model.outcome import Outcome
 from fwfix.model.plan import Plan
-from fwfix.model.policy import Action, Protection, Protocol, Service
+from fwfix.model.policy import Action, Address, Protection, Protocol, Service
 from fwfix.model.script import Invocation, Result
 from fwfix.output.observe import Nobody
 from fwfix.planning import PlanInputs, make_plan
@@ -49,6 +54,88 @@ TOOLS = ("iptables", "iptables-save", "iptables-restore")
 CHAIN = f"FWFIX-{RUN}"
 MOST_MS = 2.0
 MOST_MB = 300
+
+
+class TimedConnector:
+    """Hosts that answer from a book, and how long the book itself worked."""
+
+    def __init__(self, connector: ScriptedConnector) -> None:
+        self._connector = connector
+        self._lock = threading.Lock()
+        self.seconds = 0.0
+
+    def prepare(self, host: Host, *, deadline: float) -> None:
+        """Ask nobody."""
+        self._connector.prepare(host, deadline=deadline)
+
+    def open(self, host: Host, *, deadline: float) -> Executor:
+        """Open a connection."""
+        with self.timed():
+            executor = self._connector.open(host, deadline=deadline)
+        return TimedExecutor(self, executor)
+
+    def close(self) -> None:
+        """Close what is shared."""
+        self._connector.close()
+
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        """Count the processor time of this thread as the executor's."""
+        began = time.thread_time()
+        try:
+            yield
+        finally:
+            took = time.thread_time() - began
+            with self._lock:
+                self.seconds += took
+
+
+class TimedExecutor:
+    """A connection whose time is counted."""
+
+    def __init__(self, clock: TimedConnector, executor: Executor) -> None:
+        self._clock = clock
+        self._executor = executor
+
+    @property
+    def peer(self) -> Address | None:
+        """The address that the host is at."""
+        return self._executor.peer
+
+    def run(self, invocation: Invocation, *, deadline: float) -> Result:
+        """Answer from the book."""
+        with self._clock.timed():
+            return self._executor.run(invocation, deadline=deadline)
+
+    def close(self) -> None:
+        """Close the connection."""
+        with self._clock.timed():
+            self._executor.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Instant:
+    """Where the clocks stand."""
+
+    wall: float
+    cpu: float
+    executor: float
+
+    @classmethod
+    def now(cls, connector: TimedConnector) -> "Instant":
+        """Read the clocks."""
+        return cls(time.monotonic(), time.process_time(), connector.seconds)
+
+
+def _phase(name: str, began: Instant, ended: Instant, count: int) -> dict[str, float]:
+    each = 1000 / count
+    executor = (ended.executor - began.executor) * each
+    return {
+        f"{name}_wall_ms": (ended.wall - began.wall) * each,
+        f"{name}_cpu_ms": (ended.cpu - began.cpu) * each,
+        f"{name}_executor_ms": executor,
+        f"{name}_overhead_ms": (ended.wall - began.wall) * each - executor,
+    }
 
 
 class Book:
@@ -158,7 +245,7 @@ def measure(count: int, forks: int, folder: Path) -> tuple[dict[str, float], int
     """Plan and apply; return figures, and how many hosts were applied."""
     book, renderer, hosts = Book(), Renderer(()), _hosts(count)
     answers = {("*", name): book.change for name in ("arm", "apply", "confirm")}
-    connector = ScriptedConnector({**answers, ("*", "observe"): book.observe})
+    connector = TimedConnector(ScriptedConnector({**answers, ("*", "observe"): book.observe}))
     with Journal.open(folder) as journal:
         context = RunContext(
             run_id=RUN,
@@ -168,9 +255,9 @@ def measure(count: int, forks: int, folder: Path) -> tuple[dict[str, float], int
             observer=Nobody(),
             stamp=Stamp(operator="bench", controller="bench"),
         )
-        began = time.monotonic()
+        began = Instant.now(connector)
         plan = _plan(hosts, context, forks)
-        planned = time.monotonic()
+        planned = Instant.now(connector)
         _start(journal, plan)
         fleet = Fleet(
             plan,
@@ -187,18 +274,17 @@ def measure(count: int, forks: int, folder: Path) -> tuple[dict[str, float], int
             diary=lambda kind, body: journal.append(RUN, None, kind, body),
         )
         reports = fleet.run()
-        ended = time.monotonic()
+        ended = Instant.now(connector)
     applied = sum(report.outcome is Outcome.APPLIED for report in reports)
     for report in reports:
         if report.outcome is not Outcome.APPLIED:
             print(f"{report.name}: {report.outcome}: {report.reason}", file=sys.stderr)
             break
-    usage = resource.getrusage(resource.RUSAGE_SELF)
     return {
-        "plan_ms_per_host": (planned - began) * 1000 / count,
-        "run_ms_per_host": (ended - planned) * 1000 / count,
-        "cpu_ms_per_host": (usage.ru_utime + usage.ru_stime) * 1000 / count,
-        "peak_mb": usage.ru_maxrss / 1024,
+        **_phase("plan", began, planned, count),
+        **_phase("run", planned, ended, count),
+        **_phase("both", began, ended, count),
+        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }, applied
 
 
@@ -212,11 +298,12 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="fwfix-scale-") as folder:
         figures, applied = measure(arguments.hosts, arguments.forks, Path(folder))
     print(f"{arguments.hosts} hosts, {arguments.forks} at a time, {applied} applied; journal included")
+    print("milliseconds a host; overhead is the time by the clock without the executor's own")
     for name, value in figures.items():
         print(f"{name:18} {value:8.2f}")
     if arguments.json:
         arguments.json.write_text(json.dumps({"hosts": arguments.hosts, **figures}, indent=2) + "\n")
-    slow = figures["plan_ms_per_host"] > MOST_MS or figures["run_ms_per_host"] > MOST_MS
+    slow = figures["both_overhead_ms"] > MOST_MS
     if applied != arguments.hosts or slow or figures["peak_mb"] > MOST_MB:
         print(f"beyond {MOST_MS} ms a host or {MOST_MB} MB, or not all applied", file=sys.stderr)
         return 1
