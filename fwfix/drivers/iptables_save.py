@@ -225,9 +225,12 @@ def _begins_option(word: str, option: str, values: list[str]) -> bool:
 
 def canonical(rule: Rule) -> tuple[Option, ...]:
     """Return a form in which two spellings of the same rule are equal (B19)."""
-    if rule.opaque:
-        return (Option(name=rule.text),)
-    kept = [_canonical_option(option) for option in rule.options]
+    return (Option(name=rule.text),) if rule.opaque else _canonical(rule.options)
+
+
+@lru_cache(maxsize=4096)
+def _canonical(options: tuple[Option, ...]) -> tuple[Option, ...]:
+    kept = [_canonical_option(option) for option in options]
     return tuple(sorted(option for option in kept if option is not None))
 
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from fwfix.model.observation import Listener, Session
@@ -84,6 +85,7 @@ def _family_of(address: str) -> Family | None:
     return None if plain is None else Family.of(plain)
 
 
+@lru_cache(maxsize=4096)
 def _plain(text: str) -> Address | None:
     """Read an address; an IPv4 address in IPv6 clothes is an IPv4 address."""
     try:
