@@ -15,7 +15,7 @@ logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 
 _AHEAD = 1 << 16
 _BANNER_SECONDS = 3600.0  # our own deadlines end every wait; paramiko's must not fire before them
-
+_JOIN_SECONDS = 5.0
 
 # What a transport runs over: TCP or a ProxyCommand, or a channel through a jump host.
 Stream = socket.socket | paramiko.Channel
@@ -170,11 +170,17 @@ class Link(paramiko.Transport):
             event.set()
 
     def end(self) -> None:
-        """Close the connection and wait for its thread."""
+        """Close the connection and wait for its thread.
+
+        Nothing is closed before the thread has ended: it may be about to read, and would then read from
+        whichever connection of ours gets the same file descriptor next.
+        """
         self.cut()
-        self.packetizer.close()
         if self.is_alive() and threading.current_thread() is not self:
-            self.join(5)
+            self.join(_JOIN_SECONDS)
+        if self.is_alive():
+            return  # it closes everything itself as soon as it comes to it
+        self.packetizer.close()
         with suppress(paramiko.SSHException, EOFError, OSError):  # through a jump host that is gone
             self._stream.close()
 

@@ -1,8 +1,10 @@
 """What the tests of the SSH executor share: hosts of the lab as hosts of an inventory."""
 
 import contextlib
+import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -97,11 +99,13 @@ class Rig:
     def soon(self, seconds: float = 10) -> float:
         return time.monotonic() + seconds
 
-    def eventually(self, condition: Callable[[], bool], complaint: str, *, seconds: float = 5) -> None:
+    def eventually(
+        self, condition: Callable[[], bool], complaint: str | Callable[[], str], *, seconds: float = 5
+    ) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > deadline:
-                pytest.fail(complaint)
+                pytest.fail(complaint if isinstance(complaint, str) else complaint())
             time.sleep(0.01)
 
     def left(self, kind: str) -> set[object]:
@@ -121,7 +125,11 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
     rig.close()
     for kind in rig.before:
         # Closing tells the other end first, which may be slow on a busy machine.
-        rig.eventually(lambda kind=kind: not rig.left(kind), f"{kind} are left", seconds=30)  # type: ignore[misc]
+        rig.eventually(
+            lambda kind=kind: not rig.left(kind),  # type: ignore[misc]
+            lambda kind=kind: f"{kind} are left: {', '.join(map(describe, rig.left(kind)))}",  # type: ignore[misc]
+            seconds=30,
+        )
 
 
 def threads() -> set[object]:
@@ -131,6 +139,14 @@ def threads() -> set[object]:
         for thread in threading.enumerate()
         if isinstance(thread, paramiko.Transport) or thread.name.startswith("fwfix")
     }
+
+
+def describe(left: object) -> str:
+    """Say of a thread where it is."""
+    frames = sys._current_frames()
+    if not isinstance(left, threading.Thread) or left.ident not in frames:
+        return str(left)
+    return f"{left.name}\n{''.join(traceback.format_stack(frames[left.ident])[-8:])}"
 
 
 def open_files() -> set[object]:
