@@ -1,5 +1,6 @@
 """Requests that are no HTTP, or no HTTP that WinRM takes."""
 
+import contextlib
 import datetime as dt
 import socket
 import time
@@ -32,6 +33,11 @@ def drained(connection: socket.socket) -> bytes:
         ("POST /wsman HTTP/1.1\r\nno colon", 400),
         ("POST /wsman HTTP/1.1\r\nX: " + "x" * 20_000, 400),
         ("POST /wsman HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz", 400),
+        ("POST /wsman HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n-5", 400),
+        ("POST /wsman HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1_0", 400),
+        ("POST /wsman HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0", 400),
+        ("POST /wsman HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0", 400),
+        ("POST /wsman HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 6", 400),
         ("POST /wsman HTTP/1.1\r\nContent-Length: 104857600", 413),
         ("POST /wsman HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n6400000", 413),
     ],
@@ -48,12 +54,34 @@ def test_wrong_http_is_answered_with_the_status_that_it_deserves(
             assert drained(connection) == b""
 
 
-def test_a_body_of_100_mb_is_refused_while_it_is_sent_and_not_kept(start: "Start") -> None:
+@pytest.mark.parametrize(
+    ("said", "before"),
+    [
+        ("Content-Length: 104857600", b""),
+        ("Transfer-Encoding: chunked", b"100000\r\n"),
+        ("Transfer-Encoding: chunked\r\n\r\n6400000", b""),
+    ],
+    ids=["length", "chunks", "one-chunk"],
+)
+def test_a_body_of_100_mb_is_refused_while_it_is_sent_and_not_kept(
+    start: "Start", said: str, before: bytes
+) -> None:
     with socket.create_connection(("127.0.0.1", start()), timeout=20) as connection:
-        connection.sendall(b"POST /wsman HTTP/1.1\r\nContent-Length: 104857600\r\n\r\n")
+        connection.sendall(f"POST /wsman HTTP/1.1\r\n{said}\r\n\r\n".encode())
         for _ in range(100):
-            connection.sendall(b"x" * 1048576)
+            connection.sendall(before + b"x" * 1048576 + (b"\r\n" if before else b""))
         assert connection.recv(4096).startswith(b"HTTP/1.1 413 ")
+
+
+def test_clients_that_never_finish_keep_nobody_else_waiting(start: "Start") -> None:
+    port = start()
+    with contextlib.ExitStack() as slow:
+        for _ in range(60):
+            each = slow.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
+            each.sendall(b"POST /wsm")
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+            connection.sendall(b"POST /wsman HTTP/1.1\r\n\r\n")
+            assert connection.recv(4096).startswith(b"HTTP/1.1 401 ")
 
 
 def test_a_body_in_chunks_is_a_body(client: "Client") -> None:

@@ -1,5 +1,6 @@
 """HTTP/1.1 on one socket: requests in, replies out, with limits and deadlines on both."""
 
+import re
 import socket
 import time
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from fwfix.errors import LabError
 
 LONGEST_HEAD = 16384
 _CHUNK = 65536
+_CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,16}")
 _REASONS = {
     100: "Continue",
     200: "OK",
@@ -130,7 +132,9 @@ class Wire:
         return time.monotonic() + self._silence
 
     def _body(self, headers: Mapping[str, str], longest: int) -> bytes:
-        chunked = headers.get("transfer-encoding", "").lower() == "chunked"
+        chunked = "transfer-encoding" in headers
+        if chunked and (headers["transfer-encoding"].lower() != "chunked" or "content-length" in headers):
+            raise BadRequestError(400, "The end of the body is not certain.")
         if "content-length" not in headers and not chunked:
             return b""
         if headers.get("expect", "").lower() == "100-continue":
@@ -149,11 +153,10 @@ class Wire:
         deadline = self._deadline()
         while True:
             line = self._until(b"\r\n", deadline=deadline).partition(b";")[0].strip()
-            try:
-                size = int(line, 16)
-            except ValueError as error:
-                raise BadRequestError(400, "The size of a chunk is no number.") from error
-            if size < 0 or len(body) + size > longest:
+            if _CHUNK_SIZE.fullmatch(line) is None:
+                raise BadRequestError(400, "The size of a chunk is no number.")
+            size = int(line, 16)
+            if len(body) + size > longest:
                 raise BadRequestError(413, f"More than {longest} bytes.")
             if size == 0:
                 while self._until(b"\r\n", deadline=deadline):
