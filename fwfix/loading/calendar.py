@@ -19,7 +19,9 @@ _LARGEST_ICS = 8 * 1024 * 1024
 # The clocks on Earth that are furthest ahead and behind: what names no zone is closed on all of them.
 _AHEAD, _BEHIND = timedelta(hours=14), timedelta(hours=12)
 _LOOK_AHEAD = timedelta(days=800)
-_MOST_OCCURRENCES = 10_000
+# Every day for a century; what recurs more often is refused, since a blackout must not end by itself.
+_MOST_OCCURRENCES = 40_000
+_UNTIL = re.compile(r"UNTIL=(\d{8})(T\d{6})?(Z)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,8 +134,14 @@ def read_ics(path: Path) -> tuple[Opening, ...]:
         raise InventoryError(f"is not a calendar: {exc}", path=path) from None
     found: list[Opening] = []
     for event in calendar.walk("VEVENT"):
-        if str(event.get("STATUS", "")).upper() != "CANCELLED":
+        if str(event.get("STATUS", "")).upper() == "CANCELLED":
+            continue
+        if event.errors:  # icalendar drops what it cannot read; a blackout must not become shorter by it
+            raise InventoryError(f"holds an event with a wrong {event.errors[0][0]}", path=path)
+        try:
             found.extend(_event(event, path))
+        except (TypeError, ValueError, OverflowError) as exc:
+            raise InventoryError(f"holds an event that makes no sense: {exc}", path=path) from None
     return tuple(sorted(found))
 
 
@@ -141,24 +149,52 @@ def _event(event: Any, path: Path) -> Iterator[Opening]:  # noqa: ANN401 - icale
     start = event.decoded("DTSTART", None)
     if start is None:
         raise InventoryError("holds an event without a start", path=path)
-    length = _length(event, start)
-    for begin in _occurrences(event, start):
-        yield _closed(begin, length)
+    for begin in _occurrences(event, start, path):
+        yield _closed(begin, *_lengths(event, start))
+    for begin, end in _added(event):
+        wall, elapsed = _lengths(event, start) if end is None else (_between(begin, end), timedelta(0))
+        yield _closed(begin, wall, elapsed)
 
 
-def _length(event: Any, start: date) -> timedelta:  # noqa: ANN401 - icalendar's own type
+def _lengths(event: Any, start: date) -> tuple[timedelta, timedelta]:  # noqa: ANN401 - icalendar's own type
+    """Return how long an event is by the wall clock, and how long in elapsed time.
+
+    They differ where the clocks change in between; the later end of the two closes.
+    """
     end, length = event.decoded("DTEND", None), event.decoded("DURATION", None)
     if isinstance(length, timedelta):
-        return length
+        return length, length
     if isinstance(end, date):
-        found: timedelta = end - start
-        return found
-    return timedelta(0) if isinstance(start, datetime) else timedelta(days=1)
+        return _between(start, end), _elapsed(start, end)
+    whole = timedelta(0) if isinstance(start, datetime) else timedelta(days=1)
+    return whole, whole
 
 
-def _occurrences(event: Any, start: date) -> Iterator[date]:  # noqa: ANN401 - icalendar's own type
-    rule = event.get("RRULE")
-    if rule is None:
+def _between(start: date, end: date) -> timedelta:
+    """Return the time between two as their own clocks show it, or as it passes where their zones differ."""
+    if not isinstance(start, datetime) or not isinstance(end, datetime):
+        return _day_of(end) - _day_of(start)
+    if start.tzinfo is not None and end.tzinfo is not None and str(start.tzinfo) != str(end.tzinfo):
+        return end.astimezone(UTC) - start.astimezone(UTC)
+    return end.replace(tzinfo=None) - start.replace(tzinfo=None)
+
+
+def _elapsed(start: date, end: date) -> timedelta:
+    aware = isinstance(start, datetime) and isinstance(end, datetime) and start.tzinfo and end.tzinfo
+    if not aware:
+        return _between(start, end)
+    assert isinstance(start, datetime)
+    assert isinstance(end, datetime)
+    return end.astimezone(UTC) - start.astimezone(UTC)
+
+
+def _day_of(when: date) -> date:
+    return when.date() if isinstance(when, datetime) else when
+
+
+def _occurrences(event: Any, start: date, path: Path) -> Iterator[date]:  # noqa: ANN401 - icalendar's own type
+    rules = _listed(event.get("RRULE"))
+    if not rules:
         yield start
         return
     from dateutil.rrule import rrulestr  # noqa: PLC0415 - icalendar brings it along
@@ -167,28 +203,57 @@ def _occurrences(event: Any, start: date) -> Iterator[date]:  # noqa: ANN401 - i
     first = datetime.combine(start, time()) if is_day else start
     assert isinstance(first, datetime)
     zone: tzinfo | None = first.tzinfo
-    text = re.sub(r"UNTIL=(\d{8}T\d{6})Z", r"UNTIL=\1", rule.to_ical().decode())
     limit = datetime.now(UTC).replace(tzinfo=None) + _LOOK_AHEAD
-    excluded = {item.dt for dates in _exdates(event) for item in dates.dts}
-    for count, each in enumerate(rrulestr(text, dtstart=first.replace(tzinfo=None))):
-        if each > limit or count > _MOST_OCCURRENCES:
-            return
-        shown = each.date() if is_day else each.replace(tzinfo=zone)
-        if shown not in excluded:
-            yield shown
+    excluded = {item.dt for dates in _listed(event.get("EXDATE")) for item in dates.dts}
+    for rule in rules:
+        text = _until_by_the_clock(rule.to_ical().decode(), zone)
+        for count, each in enumerate(rrulestr(text, dtstart=first.replace(tzinfo=None))):
+            if each > limit:
+                break
+            if count >= _MOST_OCCURRENCES:
+                raise InventoryError(
+                    f"holds an event that recurs more than {_MOST_OCCURRENCES} times", path=path
+                )
+            shown = each.date() if is_day else each.replace(tzinfo=zone)
+            if shown not in excluded:
+                yield shown
 
 
-def _exdates(event: Any) -> list[Any]:  # noqa: ANN401 - icalendar's own type
-    found = event.get("EXDATE")
+def _until_by_the_clock(rule: str, zone: tzinfo | None) -> str:
+    """Return a recurrence rule with its last moment by the wall clock of the event, and the day included."""
+
+    def read(found: "re.Match[str]") -> str:
+        if found[2] is None:
+            return f"UNTIL={found[1]}T235959"
+        last = datetime.strptime(found[1] + found[2], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+        if found[3] and zone is not None:
+            last = last.astimezone(zone)
+        return f"UNTIL={last:%Y%m%dT%H%M%S}"
+
+    return _UNTIL.sub(read, rule)
+
+
+def _added(event: Any) -> Iterator[tuple[date, date | None]]:  # noqa: ANN401 - icalendar's own type
+    """Yield what RDATE adds: starts, or periods with an end of their own."""
+    for dates in _listed(event.get("RDATE")):
+        for item in dates.dts:
+            if not isinstance(item.dt, tuple):
+                yield item.dt, None
+                continue
+            begin, end = item.dt
+            yield begin, begin + end if isinstance(end, timedelta) else end
+
+
+def _listed(found: Any) -> list[Any]:  # noqa: ANN401 - a property may stand in an event several times
     if found is None:
         return []
     return list(found) if isinstance(found, list) else [found]
 
 
-def _closed(start: date, length: timedelta) -> Opening:
+def _closed(start: date, wall: timedelta, elapsed: timedelta) -> Opening:
     if isinstance(start, datetime) and start.tzinfo is not None:
         begin = start.astimezone(UTC)
-        return Opening(start=begin, end=begin + length)
-    wall = start if isinstance(start, datetime) else datetime.combine(start, time())
-    begin = wall.replace(tzinfo=UTC)
-    return Opening(start=begin - _AHEAD, end=begin + length + _BEHIND)
+        return Opening(start=begin, end=max(begin + elapsed, (start + wall).astimezone(UTC)))
+    local = start if isinstance(start, datetime) else datetime.combine(start, time())
+    begin = local.replace(tzinfo=UTC)
+    return Opening(start=begin - _AHEAD, end=begin + wall + _BEHIND)
