@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -99,9 +99,15 @@ def _without_texts(host: HostPlan, texts: dict[str, str]) -> Json:
     document = as_json(host)
     for script in _scripts({"hosts": [document]}):
         text = str(script.pop("text"))
-        script["sha256"] = hashlib.sha256(text.encode()).hexdigest()
+        script["sha256"] = _digest_of_text(text)
         texts[script["sha256"]] = text
     return document
+
+
+@lru_cache(maxsize=64)
+def _digest_of_text(text: str) -> str:
+    """Hash a script once: the hosts of a fleet have the same few."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _dumped(value: Json) -> str:

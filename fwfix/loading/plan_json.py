@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
+from functools import cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import PurePath
 
@@ -18,6 +19,11 @@ def as_json(value: object) -> Json:
     Raises:
         TypeError: it is none of the kinds that our values are made of.
     """
+    kind: type = type(value)
+    if kind is str or kind is int or kind is bool or kind is float:
+        return value  # type: ignore[return-value]  # mypy does not see what the comparison tells
+    if (names := _names_of(kind)) is not None:
+        return {name: as_json(getattr(value, name)) for name in names}
     if isinstance(value, Enum):
         return as_json(value.value)
     if value is None or isinstance(value, bool | int | float | str):
@@ -32,9 +38,13 @@ def as_json(value: object) -> Json:
     return _composed(value)
 
 
+@cache
+def _names_of(kind: type) -> tuple[str, ...] | None:
+    """Return the names of a dataclass's fields: a plan holds many values of few kinds."""
+    return tuple(field.name for field in fields(kind)) if is_dataclass(kind) else None
+
+
 def _composed(value: object) -> Json:
-    if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: as_json(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Mapping):
         return {str(key): as_json(value[key]) for key in sorted(value)}
     if isinstance(value, frozenset):
