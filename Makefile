@@ -38,6 +38,7 @@ docs: $(VENV)/.installed ## write docs/commands.md from --help
 	$(BIN)/python scripts/generate-docs
 
 test: setup ## the whole suite, against the built wheel
+	@scripts/debian-packages firewalld dbus systemd
 	$(BIN)/pytest -n $(JOBS) --dist worksteal
 
 lint: $(VENV)/.installed ## ruff and mypy --strict
