@@ -15,6 +15,9 @@ from typing import Any
 
 import pytest
 
+from fwfix.executors.redaction import traces
+from fwfix.secrets import Secret
+
 PREFIX = "FWFIX_WINDOWS_REAL_"
 # Read before a fixture takes FWFIX_* away from the tests.
 _GIVEN = {name.removeprefix(PREFIX): value for name, value in os.environ.items() if name.startswith(PREFIX)}
@@ -48,6 +51,7 @@ class Windows:
     """
 
     settings: Mapping[str, str]
+    password: Secret
     folder: Path
     started: list[subprocess.Popen[str]] = field(default_factory=list)
 
@@ -99,7 +103,7 @@ class Windows:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, "REAL_PASSWORD": self.settings["PASSWORD"]},
+            env={**os.environ, "REAL_PASSWORD": self.password.reveal()},
         )
         self.started.append(process)
         return process
@@ -152,6 +156,11 @@ class Windows:
         if self.proof == "packets":
             assert self.looks() == wanted
 
+    def traces_in(self, path: Path) -> int:
+        """How many traces of the password are in a file; a failed test must not show them."""
+        text = path.read_text(encoding="utf-8")
+        return sum(trace in text for trace in traces(self.password.reveal()))
+
     def wait_for(self, condition: Callable[[], bool], what: str, *, patience: float) -> None:
         deadline = time.monotonic() + patience
         while not condition():
@@ -184,6 +193,8 @@ def windows(tmp_path: Path) -> Iterator[Windows]:
     assert unknown == [], f"unknown settings: {unknown}"
     assert int(_GIVEN["PORT"]) not in _MANAGEMENT, "that port carries the management of the host"
     assert _GIVEN.get("PROOF", "packets") in {"packets", "structure"}
-    made = Windows(settings=_GIVEN, folder=tmp_path)
+    settings = {name: value for name, value in _GIVEN.items() if name != "PASSWORD"}
+    # A failed test shows its values.
+    made = Windows(settings=settings, password=Secret(_GIVEN["PASSWORD"]), folder=tmp_path)
     yield made
     made.clean()
