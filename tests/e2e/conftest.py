@@ -191,6 +191,8 @@ class Controller:
         change(content)
         self.inventory.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
 
+    wait_for = staticmethod(wait_for)
+
     def stop_everything(self) -> None:
         """Leave no process behind."""
         for started in self.started:
@@ -310,6 +312,14 @@ def _tables(save: str) -> str:
     lines = [_COUNTERS.sub("", line).rstrip() for line in save.splitlines() if not line.startswith("#")]
     tables = "\n".join(lines).split("COMMIT")
     return "COMMIT".join(table for table in tables if "\n-A " in table)
+
+
+@pytest.fixture
+def controller(tmp_path: Path) -> Iterator[Controller]:
+    """Somebody whose inventory is still to be written."""
+    made = Controller(inventory=tmp_path / "inventory.yaml", state_dir=tmp_path / "state")
+    yield made
+    made.stop_everything()
 
 
 class MakeSite(Protocol):
