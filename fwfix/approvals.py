@@ -67,9 +67,18 @@ def signature_files(plan: Path) -> tuple[Path, ...]:
     if not folder.is_dir():
         return ()
     wanted = f"{plan.name}."
-    return tuple(
-        sorted(each for each in folder.iterdir() if each.name.startswith(wanted) and each.suffix == ".sig")
-    )
+    found = (each for each in folder.iterdir() if each.name.startswith(wanted) and each.suffix == ".sig")
+    return tuple(sorted(each for each in found if not _is_beside_longer(each, plan)))
+
+
+def _is_beside_longer(signature: Path, plan: Path) -> bool:
+    """Tell whether a signature belongs to another file, whose name begins as the plan's does."""
+    signed = signature.with_suffix("")
+    while len(signed.name) > len(plan.name):
+        if signed.is_file():
+            return True
+        signed = signed.with_suffix("")
+    return False
 
 
 def _read_all(paths: Iterable[Path]) -> Iterator[Signature]:

@@ -10,11 +10,14 @@ from fwfix.loading.calendar import Calendar, NamedWindow
 from fwfix.model.host import Host
 from fwfix.model.inventory import Inventory, WindowText
 from fwfix.model.plan import HostPlan, Reason
+from fwfix.model.window import Opening, clip
 from fwfix.runner.context import Brake
 from fwfix.runner.maintenance import HostWindow, budget_of, host_window, refuse_start
 
 # The wall clock is asked again this often while waiting: it may step, and the machine may have slept.
 _LOOK_AGAIN_SECONDS = 15.0
+# Nobody waits longer than this for a blackout to end.
+_FAR = timedelta(days=400)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,10 +66,10 @@ class WindowGate:
             reason = self._refuse(plan.host, budget_of(plan))
             if reason is None or not self._options.wait or brake.held is not None:
                 return reason
-            opens = self._window(plan.host).next_after(self._clock())
+            opens = self._opens(plan.host)
             if opens is None:
                 return reason
-            brake.pause(min(_LOOK_AGAIN_SECONDS, max(0.05, (opens.start - self._clock()).total_seconds())))
+            brake.pause(min(_LOOK_AGAIN_SECONDS, max(0.05, (opens - self._clock()).total_seconds())))
 
     @property
     def is_overridden(self) -> bool:
@@ -75,19 +78,16 @@ class WindowGate:
 
     def next_opening(self, hosts: Sequence[Host]) -> datetime | None:
         """Return when the first of the hosts may be started; None if none ever may."""
-        now = self._clock()
-        found = [
-            opening.start for host in hosts if (opening := self._window(host).next_after(now)) is not None
-        ]
+        found = [opens for host in hosts if (opens := self._opens(host)) is not None]
         return min(found, default=None)
 
     def refuse_closed(self, budgets: Mapping[str, timedelta], hosts: Sequence[Host]) -> None:
         """Refuse the whole run where no host may be started now; nobody has been contacted.
 
         Raises:
-            RefusedError: every host is outside its window; names the next opening.
+            RefusedError: every host is outside its window, with `wait` for ever; names the next opening.
         """
-        if not hosts or self._options.wait:
+        if not hosts:
             return
         reasons = [self._refuse(host, budgets[host.name]) for host in hosts]
         if any(reason is None for reason in reasons):
@@ -95,10 +95,25 @@ class WindowGate:
         first = reasons[0]
         assert first is not None
         opens = self.next_opening(hosts)
+        if self._options.wait and opens is not None:
+            return
         said = f"The next opening is at {opens:%Y-%m-%dT%H:%M:%SZ}; wait for it with --wait." if opens else ""
         raise RefusedError(
             f"no host may be started now: {first.message}", next=said or first.next, code=first.code
         )
+
+    def _opens(self, host: Host) -> datetime | None:
+        """Return when a host that is held up now may be started; None if that is not to be expected."""
+        now = self._clock()
+        window = self._window(host)
+        if window.openings is not None:
+            following = window.next_after(now)
+            return None if following is None else following.start
+        if self._in_use and not self._options.now:
+            return None
+        # Without a window only a blackout holds it up.
+        ahead = Opening(start=now, end=now + _FAR)
+        return next((left.start for left in clip([ahead], self._calendar.blackouts(ahead))), None)
 
     def _window(self, host: Host) -> HostWindow:
         return host_window(self._calendar, host, self._asked, self._clock())

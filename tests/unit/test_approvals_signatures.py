@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fwfix.approvals import Signature, examine, require, signature_path
+from fwfix.approvals import Signature, examine, require, signature_files, signature_path
 from fwfix.errors import RefusedError, UsageError
 from fwfix.model.hazard import Hazard
 from fwfix.model.host import Host, Platform
@@ -172,3 +172,10 @@ def test_the_page_for_the_board_says_impact_test_and_backout_and_cannot_be_forma
     assert "\x1b" not in text
     assert "a \\| b" in text
     assert "<script>" not in text.replace("\\<script\\>", "")
+
+
+def test_a_signature_of_a_file_whose_name_goes_on_after_the_plans_is_not_the_plans(tmp_path: Path) -> None:
+    for name in ("plan.json", "plan.json.new", "plan.json.a.sig", "plan.json.new.b.sig", "plan.json.c.d.sig"):
+        (tmp_path / name).write_bytes(b"x")
+    found = signature_files(tmp_path / "plan.json")
+    assert [each.name for each in found] == ["plan.json.a.sig", "plan.json.c.d.sig"]

@@ -196,3 +196,22 @@ def test_a_bad_window_in_the_inventory_names_its_line(tmp_path: Path) -> None:
 def test_an_inventory_without_windows_has_an_empty_calendar() -> None:
     calendar = Calendar(Inventory(hosts={}, groups={}, policies={}))
     assert calendar.blackout_at(OPEN) is None
+
+
+def test_waiting_for_a_window_that_never_opens_again_is_refused_before_anybody_is_contacted() -> None:
+    gone = GateOptions(window="2020-01-01T00:00Z/PT1H", wait=True)
+    with pytest.raises(RefusedError, match="is closed"):
+        gate(OPEN, options=gone).refuse_closed({"h": timedelta(minutes=3)}, [host()])
+
+
+def test_a_host_without_a_window_waits_for_the_end_of_a_blackout() -> None:
+    blackouts = ("2026-11-21T21:00Z/PT2H", "2026-11-21T23:00Z/PT1H")
+    free = host(window=None)
+    waiting = gate(OPEN, free, blackouts=blackouts, options=GateOptions(wait=True), windows=())
+    waiting.refuse_closed({"h": timedelta(minutes=3)}, [free])
+    assert waiting.next_opening([free]) == datetime(2026, 11, 22, 0, 0, tzinfo=UTC)
+    for_ever = gate(
+        OPEN, free, blackouts=("daily 00:00-00:00 UTC",), options=GateOptions(wait=True), windows=()
+    )
+    with pytest.raises(RefusedError, match="blackout"):
+        for_ever.refuse_closed({"h": timedelta(minutes=3)}, [free])
