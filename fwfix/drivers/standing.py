@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_interface
 
 from fwfix.drivers.backend import Backend
@@ -48,8 +49,14 @@ def differences(facts: LinuxFacts, wanted: Wanted, protections: Sequence[Protect
         return tuple(_nft_differences(facts, wanted))
     found: list[str] = []
     for family, text in wanted.saves.items():
-        found.extend(_save_differences(facts, family, parse_save(text), protections))
+        found.extend(_save_differences(facts, family, _wanted_rules(text), protections))
     return tuple(found)
+
+
+@lru_cache(maxsize=64)
+def _wanted_rules(text: str) -> Ruleset:
+    """Read what was rendered; the hosts of a fleet want the same few."""
+    return parse_save(text)
 
 
 def _save_differences(
