@@ -145,7 +145,9 @@ class _Transport(Transport):
         self, session: requests.Session, prepared: requests.PreparedRequest
     ) -> requests.Response:
         """Send one request; a logon may be three of them."""
-        session.trust_env = False  # a logon comes before `build_session` returns
+        # A logon comes before `build_session` returns.
+        session.trust_env = False
+        session.proxies = {}
         if session.adapters.get("http://") is not self.adapter:
             session.mount("http://", self.adapter)
             session.mount("https://", self.adapter)
@@ -188,7 +190,8 @@ class _TimedProtocol(Protocol):
             "username": endpoint.user or None,
             "password": None if password is None else password.reveal(),
             "ca_trust_path": None,
-            "proxy": None,
+            # None would let requests set and remove $no_proxy, in which two hosts at once collide.
+            "proxy": "",
             "message_encryption": "always" if endpoint.tls is None else "never",
             "server_cert_validation": "validate",
         }
