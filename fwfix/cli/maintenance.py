@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,10 +12,13 @@ from fwfix.cli.options import InventoryPaths, Json, Limit
 from fwfix.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from fwfix.output.text import Line
     from fwfix.runner.maintenance import Listed
+
+# Nearer to the ends of the calendar no opening can be computed.
+_FIRST_YEAR, _LAST_YEAR = 1900, 9000
 
 
 def maintenance(
@@ -36,12 +40,16 @@ def maintenance(
     from fwfix.loading.calendar import Calendar
     from fwfix.loading.inventory import load_inventory
     from fwfix.loading.limit import select_hosts
+    from fwfix.loading.site import load_site
     from fwfix.runner.maintenance import expected_budget, list_windows, maintenance_document
 
     if not inventory:
         raise UsageError("no inventory given", next="Give -i PATH, or set FWFIX_INVENTORY.")
     instant = _read_instant(at)
     loaded = load_inventory(inventory)
+    # The site's blackouts close a window as those of the inventory do.
+    blackouts = tuple(dict.fromkeys((*loaded.blackouts, *load_site().blackouts)))
+    loaded = replace(loaded, blackouts=blackouts)
     hosts = select_hosts(loaded, limit)
     listed = tuple(list_windows(Calendar(loaded), hosts, instant, count))
     output = output_of(context, as_json=as_json)
@@ -63,6 +71,8 @@ def _read_instant(text: str | None) -> datetime:
         raise UsageError(f"--at {text!r} is not a time", next="Write 2026-11-21T22:00:00+01:00.") from None
     if instant.tzinfo is None:
         raise UsageError(f"--at {text!r} has no offset", next=f"Write {text}Z or {text}+01:00.")
+    if not _FIRST_YEAR <= instant.year <= _LAST_YEAR:
+        raise UsageError(f"--at {text!r} is too far away", next=f"Name a year up to {_LAST_YEAR}.")
     return instant.astimezone(UTC)
 
 
@@ -83,17 +93,24 @@ def _lines(each: Listed, at: datetime, budgets: Mapping[str, timedelta]) -> Iter
         yield Line(f"  {local}  ({utc})")
     if not each.openings:
         yield Line("  does not open again", Style.WARN)
-    yield from _last_starts(each.hosts, each, budgets)
+    yield from _last_starts(each, at, budgets)
 
 
-def _last_starts(hosts: Sequence[str], each: Listed, budgets: Mapping[str, timedelta]) -> Iterator[Line]:
-    from fwfix.output.text import Line
+def _last_starts(each: Listed, at: datetime, budgets: Mapping[str, timedelta]) -> Iterator[Line]:
+    from fwfix.model.window import merge
+    from fwfix.output.text import Line, Style
 
-    if not hosts:
+    if not each.hosts:
         yield Line("  no host uses it")
         return
-    end = each.openings[0].end if each.openings else None
-    for name in hosts:
+    stretches = merge(each.openings)
+    for name in each.hosts:
         budget = budgets[name]
-        last = f", started until {end - budget:%H:%M:%SZ} at the latest" if end is not None else ""
-        yield Line(f"  {name}: may need {round(budget.total_seconds())} s{last}")
+        needs = f"  {name}: may need {round(budget.total_seconds())} s"
+        last = next((one.end - budget for one in stretches if one.end - budget >= max(one.start, at)), None)
+        if last is not None:
+            yield Line(f"{needs}, started until {last:%Y-%m-%dT%H:%M:%SZ} at the latest")
+        elif stretches:
+            yield Line(f"{needs}, which fits into none of these", Style.WARN)
+        else:
+            yield Line(needs)

@@ -1,0 +1,58 @@
+"""`fwfix maintenance`: what it shows is what apply would do."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from fwfix.cli.main import app
+
+_INVENTORY = """
+version: 1
+maintenance_windows:
+  night: {recurs: "daily 22:00+2m UTC"}
+  late: {recurs: "Sat 22:00-02:00", timezone: Europe/Berlin}
+policies: {p: {ports: [jetdirect]}}
+defaults: {policy: p, platform: linux, ssh: {user: ops}}
+hosts:
+  brief: {address: 10.0.0.1, window: night}
+  long: {address: 10.0.0.2, window: late}
+"""
+_AT = "2026-11-21T23:30:00+01:00"
+
+
+@pytest.fixture
+def inventory(tmp_path: Path) -> Path:
+    path = tmp_path / "inventory.yaml"
+    path.write_text(_INVENTORY)
+    return path
+
+
+def _ask(inventory: Path, *more: str, at: str = _AT) -> str:
+    found = CliRunner().invoke(app, ["maintenance", "-i", str(inventory), "--at", at, *more])
+    return found.stdout if found.exit_code == 0 else f"{found.exit_code} {found.exception}"
+
+
+def test_the_blackouts_of_the_site_close_windows_too(
+    inventory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = tmp_path / "site.yaml"
+    site.write_text('{version: 1, blackouts: ["2026-11-21T20:00Z/PT4H"]}')
+    site.chmod(0o644)
+    monkeypatch.setenv("FWFIX_SITE", str(site))
+    late = json.loads(_ask(inventory, "--json", "--count", "1"))["windows"][1]
+    assert not late["open"]
+    assert late["openings"] == [{"start": "2026-11-22T00:00:00Z", "end": "2026-11-22T01:00:00Z"}]
+
+
+def test_the_last_start_is_one_that_can_still_come_and_too_short_a_window_is_named(inventory: Path) -> None:
+    shown = _ask(inventory)
+    assert "brief: may need 180 s, which fits into none of these" in shown
+    assert "long: may need 180 s, started until 2026-11-22T00:57:00Z at the latest" in shown
+    assert "until 2026-11-29T00:57:00Z" in _ask(inventory, at="2026-11-22T00:58:00Z")
+
+
+@pytest.mark.parametrize("at", ["9999-12-31T00:00:00Z", "0001-01-01T00:00:00Z"])
+def test_a_time_at_the_end_of_the_calendar_is_a_usage_error(inventory: Path, at: str) -> None:
+    assert "too far away" in _ask(inventory, at=at)
