@@ -19,12 +19,15 @@ from fwfix.journal.documents import event_document, reports_of, show_document
 from fwfix.model.outcome import HostReport, Outcome
 from fwfix.output.text import printable
 from fwfix.report import timestamp
+from fwfix.signing import file_part
 
 MANIFEST_SCHEMA = "fwfix.evidence/1"
 _README = """Evidence of fwfix run {run_id}.
 
 run.json       the report of the run: every host with its outcome, hazards, changes, probes and steps
 plan.json      the plan, word for word (only where the run had one)
+approvals/     signatures of those who approved plan.json, word for word: ssh-keygen -Y verify -n fwfix-plan
+               -f ALLOWED_SIGNERS -I WHO -s approvals/KEY.sig < plan.json; approvals.json says who they were
 hosts.csv      one line a host
 probes.csv     every probe: when, from where, to what, and what it met
 junit.xml      one test case a host
@@ -101,6 +104,7 @@ def _files(journal: Journal, run: RunEntry, events: Sequence[Event]) -> Iterator
     yield "run.json", _json(document)
     if run.plan_json is not None:
         yield "plan.json", run.plan_json.encode("utf-8", "surrogatepass")
+    yield from _approvals(events)
     yield "hosts.csv", _csv(_HOST_COLUMNS, map(_host_row, reports))
     yield "probes.csv", _csv(_PROBE_COLUMNS, _probe_rows(events))
     yield "junit.xml", _junit(run, reports)
@@ -110,6 +114,19 @@ def _files(journal: Journal, run: RunEntry, events: Sequence[Event]) -> Iterator
             yield f"texts/{digest}", journal.text(digest).encode("utf-8", "surrogatepass")
         except JournalError:
             continue  # the manifest names it among the faults
+
+
+def _approvals(events: Sequence[Event]) -> Iterator[tuple[str, bytes]]:
+    """Yield who approved the plan, and each signature as a file that ssh-keygen takes."""
+    bodies = {str(event.body["key"]): event.body for event in events if event.kind == "approved"}
+    listed: list[Mapping[str, object]] = []
+    for key, body in bodies.items():
+        path = f"approvals/{file_part(key)}.sig"
+        said = {name: value for name, value in body.items() if name != "signature"}
+        listed.append({**said, "signature": path})
+        yield path, str(body["signature"]).encode("utf-8", "replace")
+    if listed:
+        yield "approvals.json", _json(listed)
 
 
 def _json(value: object) -> bytes:
