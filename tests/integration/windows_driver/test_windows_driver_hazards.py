@@ -5,7 +5,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from fwfix.drivers.windows_facts import facts_of
+from fwfix.drivers.windows_hazards import WindowsCircumstances, find_windows_hazards
+from fwfix.drivers.windows_rules import parse_rule
 from fwfix.errors import PrivilegeError, ScriptError
+from fwfix.lab.windows.model.facts import Printer
 from fwfix.lab.windows.model.knobs import Knobs
 from fwfix.model.hazard import Severity
 from fwfix.model.policy import Family, Protocol
@@ -46,6 +50,35 @@ def test_a_rule_that_does_nothing_is_a_failed_verification(make_windows: "Maker"
     judgement = windows.judge(replace(plan, hazards=()))
     assert judgement.problems
     assert not judgement.enforced
+
+
+def test_a_rule_that_overrides_blocks_is_a_hazard_with_its_store(windows: "Windows", wish: "Wish") -> None:
+    seen = windows.look()
+    facts = replace(facts_of(seen), rules=(parse_rule("scanners", BYPASS, store="local"),))
+    found = find_windows_hazards(
+        WindowsCircumstances(observation=seen, facts=facts, protections=(wish(),), rules=())
+    )
+    assert [(each.code, each.severity) for each in found] == [("rule-shadowed", Severity.STOP)]
+    assert "local rule Scanners" in found[0].message
+
+
+def test_a_firewall_of_somebody_else_is_a_hazard(windows: "Windows", wish: "Wish") -> None:
+    seen = windows.look()
+    facts = replace(facts_of(seen), products=("Acme Firewall",))
+    found = find_windows_hazards(
+        WindowsCircumstances(observation=seen, facts=facts, protections=(wish(),), rules=())
+    )
+    assert [each.code for each in found if "Acme Firewall" in each.message] == [CODE]
+
+
+def test_a_host_that_prints_over_bjnp_itself_is_pointed_out_for_those_ports_only(
+    windows: "Windows", wish: "Wish"
+) -> None:
+    printer = Printer(name="Canon", port_name="IP_1", host_address="192.0.2.50", port_number=8611)
+    windows.host.facts.printers = (printer,)
+    hazards = windows.draft(wish(port=8610, last=8614)).hazards
+    assert any(each.code == "bjnp-client" and "192.0.2.50" in each.message for each in hazards)
+    assert "bjnp-client" not in {each.code for each in windows.draft().hazards}
 
 
 def test_profiles_that_no_network_uses_are_no_hazard(make_windows: "Maker") -> None:
