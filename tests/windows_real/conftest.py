@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Any
 
@@ -79,9 +80,13 @@ class Windows:
         }
         if "FINGERPRINT" in self.settings:
             winrm["fingerprint"] = self.settings["FINGERPRINT"]
+        policy: dict[str, object] = {"ports": [f"{self.port}/tcp"]}
+        if self.proof == "structure":
+            # What is not filtered must not be expected to be: else every run is reverted, and rightly.
+            policy["allow_from"] = self.own_addresses()
         content = {
             "version": 1,
-            "policies": {"closed": {"ports": [f"{self.port}/tcp"]}},
+            "policies": {"closed": policy},
             "hosts": {
                 NAME: {
                     "address": self.settings["HOST"],
@@ -93,6 +98,18 @@ class Windows:
         }
         path.write_text(json.dumps(content), encoding="utf-8")  # JSON is YAML
         return path
+
+    def own_addresses(self) -> list[str]:
+        """Every address from which this machine may reach the host; nothing is sent."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.connect((self.settings["HOST"], self.port))
+            found = [str(probe.getsockname()[0])]
+        table = Path("/proc/net/if_inet6")
+        for line in table.read_text(encoding="ascii").splitlines() if table.exists() else ():
+            address, _, _, scope, *_ = line.split()
+            if scope == "00":  # global
+                found.append(str(IPv6Address(int(address, 16))))
+        return found
 
     def start(self, command: str, *arguments: str) -> subprocess.Popen[str]:
         """Start a command."""
