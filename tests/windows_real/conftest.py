@@ -73,6 +73,8 @@ class Windows:
     @property
     def inventory(self) -> Path:
         path = self.folder / "inventory.yaml"
+        if path.exists():  # what is wanted must not change with the addresses of this machine
+            return path
         winrm = {
             "user": self.settings["USER"],
             "password": {"env": "REAL_PASSWORD"},
