@@ -4,10 +4,12 @@ import fnmatch
 import os
 import re
 import shutil
+import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from pwd import getpwuid
@@ -95,6 +97,7 @@ class SshConfig:
         self._wrapped = self._ssh is not None and _is_script(Path(self._ssh))
         self._survey = _survey(self._files())
         self._answers: dict[tuple[object, ...], Settings] = {}
+        self._turns: dict[tuple[object, ...], threading.Lock] = {}
         self._lock = threading.Lock()
 
     def settings(self, name: str, *, user: str | None, port: int | None, deadline: float) -> Settings:
@@ -108,9 +111,16 @@ class SshConfig:
             return {"hashknownhosts": (hashed,)}
         key = (self._class_of(name), user, port)
         with self._lock:
+            turn = self._turns.setdefault(key, threading.Lock())
+        # Whoever asks the same waits for the answer, but not beyond his own deadline.
+        if not turn.acquire(timeout=max(0.0, deadline - time.monotonic())):
+            raise _too_slow(name)
+        try:
             if key not in self._answers:
                 self._answers[key] = self._ask(name, user, port, deadline)
             return self._answers[key]
+        finally:
+            turn.release()
 
     def _is_wrapped(self) -> bool:
         """Tell whether `ssh` is somebody's script, which may read any other file."""
@@ -133,19 +143,9 @@ class SshConfig:
         command += ["-F", str(self._path)] if self._path is not None else []
         command += ["-l", user] if user is not None else []
         command += ["-p", str(port)] if port is not None else []
-        try:
-            answer = subprocess.run(
-                [*command, "--", name],
-                capture_output=True,
-                text=True,
-                check=False,
-                stdin=subprocess.DEVNULL,
-                timeout=max(0.1, deadline - time.monotonic()),
-            )
-        except subprocess.TimeoutExpired as error:
-            raise ConnectError(
-                f"`ssh -G {name}` did not answer in time.", next="Look at `Match exec` in ssh_config."
-            ) from error
+        answer = _run([*command, "--", name], seconds=max(0.1, deadline - time.monotonic()))
+        if answer is None:
+            raise _too_slow(name)
         if answer.returncode != 0:
             said = " | ".join(answer.stderr.strip().splitlines()[-2:])
             raise ConnectError(f"ssh_config cannot be used for {name}: {said}", next=f"Run `ssh -G {name}`.")
@@ -158,6 +158,32 @@ def _is_script(program: Path) -> bool:
             return stream.read(2) == b"#!"
     except OSError:
         return True  # it may be run but not read: let it answer for itself
+
+
+def _run(command: Sequence[str], *, seconds: float) -> subprocess.CompletedProcess[str] | None:
+    """Run a command in a session of its own; None where it took too long, with all that it started."""
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    with process:
+        try:
+            out, err = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # what `Match exec` started holds the pipe open
+            return None
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+
+def _too_slow(name: str) -> ConnectError:
+    return ConnectError(
+        f"`ssh -G {name}` did not answer in time.", next="Look at `Match exec` in ssh_config."
+    )
 
 
 def home() -> Path:

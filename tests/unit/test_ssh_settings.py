@@ -4,6 +4,8 @@ import shutil
 import socket
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -205,3 +207,19 @@ def test_a_proxy_command_is_ended_with_everything_that_it_started(tmp_path: Path
     deadline = time.monotonic() + 5
     while status.exists() and ") Z " not in status.read_text():
         assert time.monotonic() < deadline
+
+
+def test_a_slow_command_in_ssh_config_delays_neither_the_deadline_nor_other_names(tmp_path: Path) -> None:
+    (tmp_path / "config").write_text('Match originalhost slow exec "sleep 20"\nUser other\n')
+    config = SshConfig(tmp_path / "config")
+    started = time.monotonic()
+
+    def ask(name: str) -> float:
+        with suppress(ConnectError):
+            config.settings(name, user=None, port=None, deadline=time.monotonic() + 1.5)
+        return time.monotonic() - started
+
+    with ThreadPoolExecutor(3) as threads:
+        slow, again, quick = threads.map(ask, ("slow", "slow", "quick"))
+    assert quick < 1.4
+    assert max(slow, again) < 4
