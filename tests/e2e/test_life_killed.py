@@ -70,7 +70,8 @@ def test_a_controller_killed_at_any_moment_leaves_every_host_confirmed_or_as_it_
         assert not site.exists("/var/lib/fwfix/lock", host)
     assert ended_well["saw-confirmed"] == "confirmed"
     assert ended_well["saw-armed"] == ended_well["saw-ipv4"] == "reverted"
-    assert ended_well["said-observe"] == ended_well["said-baseline"] == ""
+    # Where the kill comes after `arm` was sent, the host's own timer ends it.
+    assert {ended_well["said-observe"], ended_well["said-baseline"]} <= {"", "reverted"}
     recovered = site.fwfix.run("runs", "recover", code=3)
     said = {entry["name"]: entry["outcome"] for entry in recovered.document["hosts"]}
     truth = {"confirmed": {"applied"}, "reverted": {"reverted"}, "": {"skipped", "failed"}}
