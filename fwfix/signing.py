@@ -114,7 +114,7 @@ def principals_of(signature: bytes, content: bytes, signers: Path, *, namespace:
         found = _run(["-Y", "find-principals", "-s", str(path), "-f", str(signers)], content)
         names = _names(found.stdout.decode(errors="replace")) if found.returncode == 0 else ()
         if not names:
-            raise SignatureProblemError(f"this key is not listed in {signers}")
+            raise SignatureProblemError(f"this key is not listed in {signers}, or not for this day")
         for name in names:
             checked = _run(
                 ["-Y", "verify", "-f", str(signers), "-I", name, "-n", namespace, "-s", str(path)], content

@@ -67,14 +67,14 @@ def apply(
         ),
     ] = None,
     break_glass: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--break-glass",
             metavar="REASON",
             help="Start outside windows and in blackouts; recorded.",
             show_default=False,
         ),
-    ] = "",
+    ] = None,
     continue_run: Annotated[
         str | None,
         typer.Option(
@@ -111,9 +111,12 @@ def apply(
     from fwfix.cli.consent import require_consent
     from fwfix.cli.making import Wishes
     from fwfix.cli.session import duration
+    from fwfix.errors import UsageError
     from fwfix.runner.gate import GateOptions
 
     require_consent(yes=yes, command="apply")
+    if break_glass is not None and not break_glass.strip():
+        raise UsageError("--break-glass needs a reason: it is what the record will say")
     wishes = Wishes(
         accept=accept or (),
         waves=waves,
@@ -133,7 +136,7 @@ def apply(
         ticket=ticket,
         yes=yes,
         as_json=as_json,
-        gate=GateOptions(window=window, wait=wait, now=now, break_glass=break_glass),
+        gate=GateOptions(window=window, wait=wait, now=now, break_glass=break_glass or ""),
         rollback_on_stop=rollback_on_stop,
         asked=Asked(required=require_approvals, allowed_signers=allowed_signers),
     )
