@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from typing import Protocol
 
 from fwfix.drivers.connect import connect_invocation, read_readings
-from fwfix.errors import HostError
+from fwfix.errors import HostError, SecretError
 from fwfix.executors.base import Executor
 from fwfix.model.host import Host, Platform
 from fwfix.model.outcome import ProbeResult, Reading, Target
@@ -102,7 +102,7 @@ class Lookout:
             try:
                 result = self._executor(name).run(invocation, deadline=time.monotonic() + seconds + 10)
                 readings, sources = read_readings(result, targets)
-            except HostError:
+            except (HostError, SecretError):
                 # A vantage that cannot be asked proves nothing and forbids nothing; it is not asked again.
                 self._silent.add(name)
                 return ()
