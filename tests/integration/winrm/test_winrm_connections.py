@@ -50,6 +50,14 @@ def test_a_dropped_connection_is_opened_once_more_and_the_same_shell_goes_on(rig
     assert twin.server.shells.open == ()
 
 
+def test_output_that_comes_twice_is_read_as_one_answer(rig: "Rig") -> None:
+    twin = rig.twin()
+    executor = rig.open(twin)
+    twin.server.trouble(Trouble(on={"Receive": Mishap.REPEATED}))
+    assert rig.run(executor, COUNT).stdout == "done"
+    assert twin.ran.count == 1
+
+
 @pytest.mark.parametrize("mishap", [Mishap.LOST, Mishap.UNANSWERED, Mishap.CUT, Mishap.RESET])
 def test_a_long_script_whose_delivery_is_disturbed_arrives_whole_and_runs_once(
     rig: "Rig", mishap: Mishap

@@ -44,6 +44,13 @@ def test_a_connection_dropped_at_any_request_leaves_a_server_that_answers(
     assert connect(endpoint).run("hostname")[0] == b"TWIN\r\n"
 
 
+def test_output_can_come_twice(serve: "Serve", connect: "Connect") -> None:
+    server, endpoint = serve()
+    server.trouble(Trouble(on={"Receive": Mishap.REPEATED}))
+    assert connect(endpoint).run("hostname")[0] == b"TWIN\r\n" * 2
+    assert connect(endpoint).run("hostname")[0] == b"TWIN\r\n"
+
+
 def test_a_body_sealed_for_a_dropped_connection_is_refused_and_the_shell_survives(
     serve: "Serve", connect: "Connect"
 ) -> None:

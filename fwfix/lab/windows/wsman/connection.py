@@ -5,7 +5,7 @@ import re
 import socket
 import struct
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Event
 
 from fwfix.errors import LabError
@@ -20,6 +20,7 @@ from fwfix.lab.windows.wsman.wire import BadRequestError, GoneError, Reply, Requ
 SOAP = "application/soap+xml;charset=UTF-8"
 _PATHS = ("/wsman", "/wsman-anon/identify")
 _HOST = re.compile(r"\[?([\w.-]+|(?<=\[)[0-9A-Fa-f:.]+)\]?(?::\d+)?\Z")
+_STREAM = re.compile(rb"<rsp:Stream [^>]*>[^<]+</rsp:Stream>")
 # What sealing puts around an envelope.
 _SEALING = 4096
 _DRAIN_SECONDS = 10
@@ -142,6 +143,8 @@ class Connection:
             parsed.message, self.operations, Caller(user=accepted.user, address=self.address)
         )
         self.stopping.wait(delay.total_seconds())
+        if self._mishap is Mishap.REPEATED:
+            return replace(found, body=_STREAM.sub(rb"\g<0>\g<0>", found.body))
         return found
 
     def _vanish_early(self) -> None:
@@ -157,7 +160,7 @@ class Connection:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         if self._mishap is Mishap.CUT:
             self._wire.send(packed[: len(packed) // 2])
-        if self._mishap is not None:
+        if self._mishap not in (None, Mishap.REPEATED):
             raise VanishError(self._mishap)
         self._wire.send(packed)
 

@@ -11,7 +11,8 @@ class Mishap(Enum):
     """What happens to a request.
 
     LOST: the connection closes and nothing was done. UNANSWERED: done, then the connection closes. CUT: done,
-    but half of the answer. RESET: done, then a TCP reset. HANG: not done, and no answer ever.
+    but half of the answer. RESET: done, then a TCP reset. HANG: not done, and no answer ever. REPEATED: done,
+    and every part of the output in the answer comes twice.
     """
 
     LOST = "lost"
@@ -19,6 +20,7 @@ class Mishap(Enum):
     CUT = "cut"
     RESET = "reset"
     HANG = "hang"
+    REPEATED = "repeated"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
