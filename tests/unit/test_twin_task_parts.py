@@ -1,6 +1,7 @@
 """Scheduled tasks that a script builds from parts, on a clock that the test moves."""
 
 import threading
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -53,6 +54,10 @@ class Bench:
         return result.stdout.decode().strip()
 
     def advance(self, minutes: int) -> None:
+        # While an instance runs, another start is ignored.
+        deadline = time.monotonic() + 5
+        while any(task.instances for task in self.host.scheduler.tasks()) and time.monotonic() < deadline:
+            time.sleep(0.01)
         self.done.clear()
         self.clock.advance(timedelta(minutes=minutes))
         self.host.scheduler.tick()
