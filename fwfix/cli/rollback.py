@@ -126,10 +126,11 @@ def _choose(
     wanted = run or newest_in_force(journal, limit)
     if wanted is None:
         return None
+    entry = journal.run(wanted) if wanted in known else None
     # A run that this journal only knows as refused may still stand on hosts, from another controller.
-    if wanted in known and (not paths or journal.run(wanted).changed):
+    if entry is not None and (not paths or entry.changed):
         inventory = load(paths, None).inventory if paths else None
-        return from_journal(journal, wanted, limit, inventory)
+        return from_journal(entry, limit, inventory)
     if not paths:
         journal.header(wanted)  # says which runs it may have meant
         raise AssertionError

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
 
 from fwfix.drivers.base import Counter, Driver, Stamp
 from fwfix.errors import FwfixError
@@ -22,8 +21,11 @@ from fwfix.runner.turns import knocking
 SCRIPT_SECONDS = 60.0
 
 
-class Log(Protocol):
-    """Where steps are written down; durable, with all before, when `announce` or `finish` returns."""
+class Log:
+    """Where steps are written down; durable, with all before, when `announce` or `finish` returns.
+
+    This one writes nowhere.
+    """
 
     def announce(
         self,
@@ -47,6 +49,10 @@ class Log(Protocol):
 
     def finish(self, report: HostReport) -> None:
         """Write down what became of a host."""
+
+    def without_outcomes(self) -> "Log":
+        """Return a log of the same steps in which `finish` leaves the outcome to somebody else."""
+        return self
 
 
 class Brake:

@@ -1,19 +1,25 @@
 """The journal as the runner sees it: one run, steps by name."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from fwfix.journal import Journal
 from fwfix.model.outcome import HostReport, StepRecord
 from fwfix.model.script import Invocation, Result
+from fwfix.runner.context import Log
 
 
 @dataclass(frozen=True, slots=True)
-class JournalLog:
-    """Writes the steps of one run into the journal."""
+class JournalLog(Log):
+    """Writes the steps of one run into the journal.
+
+    Attributes:
+        outcomes: `finish` writes; otherwise somebody else will, in other words.
+    """
 
     journal: Journal
     run_id: str
+    outcomes: bool = True
 
     def announce(
         self,
@@ -39,32 +45,15 @@ class JournalLog:
 
     def finish(self, report: HostReport) -> None:
         """Write the outcome of a host with its evidence."""
+        if not self.outcomes:
+            return
         self.journal.record_probes(self.run_id, report.name, report.probes, wait=False)
         self.journal.finish_host(self.run_id, report)
 
+    def without_outcomes(self) -> "JournalLog":
+        """Return the same without the last word on a host."""
+        return replace(self, outcomes=False)
 
-class NoLog:
+
+class NoLog(Log):
     """For commands that change nothing and leave nothing behind."""
-
-    def announce(
-        self,
-        host: str,
-        step: str,
-        *,
-        invocation: Invocation | None = None,
-        reverts_at: datetime | None = None,
-    ) -> None:
-        """Nothing is announced."""
-
-    def record(
-        self,
-        host: str,
-        record: StepRecord,
-        *,
-        result: Result | None = None,
-        reverts_at: datetime | None = None,
-    ) -> None:
-        """Nothing is recorded."""
-
-    def finish(self, report: HostReport) -> None:
-        """Nothing is written."""

@@ -1,14 +1,12 @@
 """A run that was stopped puts back what it had applied: `apply --rollback-on-stop`."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
 
-from fwfix.model.outcome import HostReport, Outcome, StepRecord
+from fwfix.model.outcome import HostReport, Outcome
 from fwfix.model.plan import HostPlan, Reason
-from fwfix.model.script import Invocation, Result
 from fwfix.output.observe import Nobody
-from fwfix.runner.context import Brake, Log, RunContext
+from fwfix.runner.context import Brake, RunContext
 from fwfix.runner.fleet import each_host
 from fwfix.runner.rollback import Undo, baseline_of, roll_back
 
@@ -23,7 +21,10 @@ def undo_applied(
 ) -> tuple[HostReport, ...]:
     """Undo a run on the hosts on which it was applied, and return the reports as they are then."""
     own = replace(
-        context, brake=_OnlyInterruptions(context.brake), log=_NoOutcomes(context.log), observer=Nobody()
+        context,
+        brake=_OnlyInterruptions(context.brake),
+        log=context.log.without_outcomes(),
+        observer=Nobody(),
     )
     applied = [each for each in reports if each.outcome is Outcome.APPLIED]
 
@@ -95,35 +96,3 @@ class _OnlyInterruptions(Brake):
     def pause(self, seconds: float) -> None:
         """Wait, but not beyond an interruption."""
         self._brake.pause(seconds)
-
-
-@dataclass(frozen=True, slots=True)
-class _NoOutcomes:
-    """Writes steps; the outcome follows in the words of `apply`."""
-
-    log: Log
-
-    def announce(
-        self,
-        host: str,
-        step: str,
-        *,
-        invocation: Invocation | None = None,
-        reverts_at: datetime | None = None,
-    ) -> None:
-        """Write down what is about to be done."""
-        self.log.announce(host, step, invocation=invocation, reverts_at=reverts_at)
-
-    def record(
-        self,
-        host: str,
-        record: StepRecord,
-        *,
-        result: Result | None = None,
-        reverts_at: datetime | None = None,
-    ) -> None:
-        """Write down how a step ended."""
-        self.log.record(host, record, result=result, reverts_at=reverts_at)
-
-    def finish(self, report: HostReport) -> None:
-        """Wait for the words of `apply`."""

@@ -78,11 +78,9 @@ def _touches(journal: Journal, run_id: str, limit: str | None) -> bool:
         return False
 
 
-def from_journal(
-    journal: Journal, run_id: str, limit: str | None, inventory: Inventory | None = None
-) -> Chosen:
+def from_journal(run: RunEntry, limit: str | None, inventory: Inventory | None = None) -> Chosen:
     """Return what the journal knows of a run; an inventory's connection settings win over its own."""
-    run = journal.run(run_id)
+    run_id = run.run_id
     if run.target is not None:
         raise UsageError(
             f"{run_id} is itself a rollback, of {run.target}", next="To apply again: fwfix apply."
