@@ -129,7 +129,9 @@ class Streams:
                 bridge = Bridge(self._through(endpoint, deadline))
                 connected = bridge.socket
             elif endpoint.proxy:
-                connected = self._through_proxy(endpoint, deadline)
+                # Said of the proxy: the host itself was not asked anything.
+                with foreign_errors(f"The proxy {endpoint.proxy}", Stage.CONNECT):
+                    connected = self._through_proxy(endpoint, deadline)
             else:
                 connected = dial(_target(endpoint.address, endpoint.port), deadline=deadline)
             stream = Stream(connected, bridge)

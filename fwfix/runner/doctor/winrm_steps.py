@@ -95,6 +95,9 @@ def _reach(service: _Service, table: Table) -> bool:
     try:
         service.open(tls=False).close()
     except ConnectError as error:
+        if not endpoint.is_direct:
+            table.fail_with("port", error)  # whatever stands between may be the one that refuses
+            return False
         port_failed(
             table,
             error,

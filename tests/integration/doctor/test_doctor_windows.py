@@ -9,6 +9,7 @@ import socket
 import ssl
 import threading
 from contextlib import closing
+from email.utils import format_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from fwfix.lab.windows.wsman import CertificateWish, TlsIdentity, write_self_sig
 from fwfix.model.host import WinrmTransport
 from fwfix.model.script import Result
 from fwfix.rendering.environment import Renderer
+from fwfix.runner.doctor import Status
 
 if TYPE_CHECKING:
     from conftest import Clinic
@@ -118,6 +120,14 @@ def test_an_expired_certificate(clinic: "Clinic", tmp_path: Path) -> None:
     assert "New-SelfSignedCertificate" in found["encryption"].next
 
 
+def test_a_certificate_that_is_not_valid_yet(clinic: "Clinic", tmp_path: Path) -> None:
+    wish = CertificateWish(names=("127.0.0.1",), valid_in=dt.timedelta(hours=2))
+    found = clinic.examine(clinic.windows(tls=write_self_signed(tmp_path, "server", wish)))
+    assert found.failed == ["encryption"]
+    assert "valid only from" in found["encryption"].message
+    assert found["encryption"].next == "date -u"
+
+
 def test_a_certificate_for_another_name(clinic: "Clinic", tmp_path: Path) -> None:
     found = clinic.examine(clinic.windows(tls=identity(tmp_path, "win-1.corp.example")))
     assert found.failed == ["encryption"]
@@ -146,6 +156,56 @@ def test_something_else_than_winrm(clinic: "Clinic") -> None:
         talker.join(5)
     assert found.failed == ["service"]
     assert "not WinRM" in found["service"].message
+
+
+@pytest.mark.parametrize("hours", [-2, 2])
+def test_a_wrong_clock_fails_for_kerberos_before_a_logon_is_tried(clinic: "Clinic", hours: int) -> None:
+    then = format_datetime(dt.datetime.now(dt.UTC) + dt.timedelta(hours=hours), usegmt=True)
+    answer = f"HTTP/1.1 401 \r\nDate: {then}\r\nWWW-Authenticate: Kerberos\r\nContent-Length: 0\r\n\r\n"
+    heard: list[bytes] = []
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+
+        def serve() -> None:
+            for _ in range(2):  # one for the port, one for the greeting
+                connected, _ = server.accept()
+                with connected:
+                    heard.append(connected.recv(65536))
+                    connected.sendall(answer.encode())
+
+        service = threading.Thread(target=serve, daemon=True)
+        service.start()
+        wrong = clinic.host(
+            server.getsockname()[1], scheme="http", transport=WinrmTransport.KERBEROS, user="ops@CORP.EXAMPLE"
+        )
+        found = clinic.examine(wrong)
+        service.join(5)
+    assert found.failed == ["clock"]
+    assert f"{'ahead' if hours > 0 else 'behind'}: Kerberos takes 5 minutes" in found["clock"].message
+    assert (found["clock"].next, found["clock"].on) == ("w32tm /resync /force", "win-1")
+    assert found["logon"].status is Status.NOT_TRIED
+    assert b"Authorization" not in b"".join(heard)
+
+
+def test_behind_a_proxy_the_proxy_looks_the_name_up(
+    clinic: "Clinic", proxy: tuple[str, list[str]], tmp_path: Path
+) -> None:
+    address, asked = proxy
+    tls = identity(tmp_path, "127.0.0.1")
+    direct = clinic.windows(tls=tls)
+    behind = clinic.host(direct.winrm.port or 0, scheme="https", ca_file=tls.certificate, proxy=address)
+    found = clinic.examine(behind)
+    assert (found.failed, found.not_tried) == ([], {"address"}), found
+    assert found["address"].message == f"{address} looks it up"
+    assert set(asked) == {f"CONNECT 127.0.0.1:{direct.winrm.port} HTTP/1.1"}
+
+
+def test_a_proxy_that_does_not_answer_is_named(clinic: "Clinic") -> None:
+    with closing(socket.socket()) as unused:
+        unused.bind(("127.0.0.1", 0))
+        gone = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        found = clinic.examine(clinic.host(5986, address="win-1.corp.example", proxy=gone))
+    assert found.failed == ["port"]
+    assert gone in found["port"].message
 
 
 def test_a_kind_of_logon_that_is_not_offered_costs_no_attempt(clinic: "Clinic", tmp_path: Path) -> None:

@@ -1,8 +1,6 @@
 """Who we are, who they are, and what never goes over the wire in clear."""
 
 import socket
-import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -150,48 +148,6 @@ def test_a_server_that_cannot_prove_itself_gets_no_logon(
     assert (twin.server.requests, twin.server.book.logons) == (0, ())
 
 
-@pytest.fixture
-def proxy() -> Iterator[tuple[str, list[str]]]:
-    """Return the address of a web proxy that opens tunnels, and what it was asked for."""
-    asked: list[str] = []
-    listening = socket.create_server(("127.0.0.1", 0))
-    open_now: list[socket.socket] = []
-
-    def pump(source: socket.socket, sink: socket.socket) -> None:
-        try:
-            while data := source.recv(65536):
-                sink.sendall(data)
-            sink.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            return
-
-    def serve() -> None:
-        while True:
-            try:
-                client, _ = listening.accept()
-            except OSError:
-                return
-            head = b""
-            while b"\r\n\r\n" not in head:
-                head += client.recv(1)
-            asked.append(head.split(b"\r\n")[0].decode())
-            host, _, port = asked[-1].split()[1].rpartition(":")
-            server = socket.create_connection((host, int(port)))
-            open_now.extend((client, server))
-            client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
-            for ends in ((client, server), (server, client)):
-                threading.Thread(target=pump, args=ends, daemon=True).start()
-
-    thread = threading.Thread(target=serve, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{listening.getsockname()[1]}", asked
-    listening.shutdown(socket.SHUT_RDWR)
-    listening.close()
-    thread.join(5)
-    for each in open_now:
-        each.close()
-
-
 def test_the_environment_decides_neither_proxy_nor_trust_nor_account(
     rig: "Rig", identity: TlsIdentity, proxy: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -221,6 +177,14 @@ def test_a_proxy_is_used_where_the_inventory_names_one(
     assert executor.peer is None
     executor.close()
     assert asked == [f"CONNECT 127.0.0.1:{twin.port} HTTP/1.1"]
+
+
+def test_a_proxy_that_refuses_is_told_from_the_host(rig: "Rig") -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        with pytest.raises(ConnectError, match=f"The proxy {address}"):
+            rig.open(rig.twin(), proxy=address)
 
 
 def test_a_jump_host_carries_it_all_and_nothing_stays_behind(rig: "Rig", identity: TlsIdentity) -> None:

@@ -64,9 +64,11 @@ class CertificateWish:
 
     Attributes:
         names: DNS names and IP addresses; the first is the common name.
+        valid_in: until it begins to be valid.
     """
 
     names: tuple[str, ...]
+    valid_in: dt.timedelta = field(default=dt.timedelta(hours=-1))
     valid_for: dt.timedelta = field(default=dt.timedelta(days=365))
 
 
@@ -81,7 +83,7 @@ def write_self_signed(folder: Path, stem: str, wish: CertificateWish) -> TlsIden
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(hours=1))
+        .not_valid_before(now + wish.valid_in)
         .not_valid_after(now + wish.valid_for)
         .add_extension(x509.SubjectAlternativeName([_general(each) for each in wish.names]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
