@@ -265,15 +265,18 @@ class HostRun:
         return self._send(Step.CONFIRM, self._driver.confirm(self._plan), self._fresh, state=state)
 
     def _revert(self, state: State) -> Event:
-        """Undo: over the connection that is there, else over a new one; sending it again does no harm."""
+        """Undo: over the newest connection that is there, else over a new one; twice does no harm.
+
+        The timer runs: a connection that has died costs its own time-out, so only one of them is tried.
+        """
         invocation = self._driver.rollback(self._context.run_id)
-        for executor in (self._fresh, self._executor):
-            if executor is not None:
-                try:
-                    return self._send(Step.REVERT, invocation, executor, state=state)
-                except HostError:
-                    executor.close()
-        self._fresh = self._executor = None
+        kept = self._fresh or self._executor
+        if kept is not None:
+            try:
+                return self._send(Step.REVERT, invocation, kept, state=state)
+            except HostError:
+                kept.close()
+        self._fresh = None
         self._fresh = self._context.open(self._plan.host)
         return self._send(Step.REVERT, invocation, self._fresh, state=state)
 

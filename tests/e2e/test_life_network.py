@@ -67,6 +67,36 @@ def test_where_new_connections_are_refused_after_apply_the_old_one_reverts(site:
     site.host.start_sshd()
 
 
+def test_sessions_that_died_cost_a_revert_no_more_than_one_new_connection(site: "Site") -> None:
+    """The session of verify is killed and known to be gone at once; the first one falls silent for good."""
+    before = site.rules().split()
+    first = "/run/first-session"
+    site.sh(
+        "mv /usr/bin/ss /usr/bin/ss.real; cat >/usr/bin/ss; chmod 755 /usr/bin/ss",
+        stdin=f"""#!/bin/sh
+if [ ! -e {first} ]; then
+  ss.real -Htn state established sport = :22 | sed 's/.*://' >{first}
+elif [ -n "$(ls /var/lib/fwfix/runs/*/after.v4)" ] && mkdir /run/cut; then
+  for port in $(cat {first}); do
+    iptables -t raw -I PREROUTING -p tcp --sport $port --dport 22 -j DROP
+    iptables -t raw -I OUTPUT -p tcp --sport 22 --dport $port -j DROP
+  done
+  {HANG_UP}
+fi
+exec ss.real "$@"
+""",
+    )
+    ended = site.fwfix.apply("--connect-timeout", "12s", code=3)
+    assert site.exists("/run/cut")
+    assert (ended.outcome(), ended.steps()[-3:]) == ("reverted", ["verify", "revert", "check"])
+    revert = ended.host()["steps"][-2]
+    assert revert["ok"]
+    assert revert["took_ms"] < 10_000
+    for chain in ("PREROUTING", "OUTPUT"):
+        site.sh(f"iptables -t raw -F {chain}")
+    assert site.rules().split() == before
+
+
 def test_a_firewall_that_forgets_ssh_with_our_rules_is_reverted(site: "Site") -> None:
     """Open sessions go on, new ones are dropped: the proof must be a new connection."""
     before = site.rules()
