@@ -96,7 +96,9 @@ def _reach(service: _Service, table: Table) -> bool:
         service.open(tls=False).close()
     except ConnectError as error:
         if not endpoint.is_direct:
-            table.fail_with("port", error)  # whatever stands between may be the one that refuses
+            # What stands between may be the one that refuses.
+            message = f"{error.message} Asked through {endpoint.jump or endpoint.proxy}."
+            table.fail("port", message, Remedy(next=error.next))
             return False
         port_failed(
             table,
