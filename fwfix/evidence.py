@@ -51,7 +51,7 @@ def export_run(journal: Journal, run_id: str, directory: Path, *, now: datetime)
         UsageError: there is no such run, or the directory cannot be used.
     """
     run, events = journal.run(run_id), journal.events(run_id)
-    faults = journal.check(run_id)
+    faults, head = journal.check(run_id), journal.head()
     try:
         _prepare(directory)
         entries = []
@@ -62,7 +62,7 @@ def export_run(journal: Journal, run_id: str, directory: Path, *, now: datetime)
             digest = hashlib.sha256(content).hexdigest()
             entries.append({"path": name, "sha256": digest, "bytes": len(content)})
         # Last, so that a bundle that was cut short has none.
-        manifest = _manifest(run_id, events, faults, now=now) | {"files": entries}
+        manifest = _manifest(run_id, events, faults, now=now) | {"journal_head": head, "files": entries}
         (directory / "manifest.json").write_bytes(_json(manifest))
     except OSError as exc:
         raise UsageError(

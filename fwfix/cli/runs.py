@@ -59,28 +59,46 @@ def show(context: typer.Context, run_id: Run, *, as_json: Json = False) -> None:
 
 
 @app.command("check")
-def check(context: typer.Context, run_id: MaybeRun = None, *, as_json: Json = False) -> None:
-    """Verify that the journal is as it was written: every event carries the digest of the one before."""
+def check(
+    context: typer.Context,
+    run_id: MaybeRun = None,
+    expect: Annotated[
+        str | None,
+        typer.Option(
+            "--expect",
+            metavar="HEAD",
+            help="A head that was printed earlier: all that was written by then must still be there.",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Verify that the journal is as it was written: events and runs carry the digest of the one before."""
     from fwfix.output.text import Line, Style, plural
 
     with journal_of(context) as journal:
         count = len(journal.runs()) if run_id is None else 1
-        faults = journal.check(run_id)
+        faults, head = journal.check(run_id, expected=expect), journal.head()
     output = output_of(context, as_json=as_json)
     output.document(
         {
             "schema": "fwfix.check/1",
             "runs": count,
             "ok": not faults,
+            "head": head or None,
             "faults": [
                 {"run_id": fault.run_id, "seq": fault.seq, "message": fault.message} for fault in faults
             ],
         }
     )
     for fault in faults:
-        where = fault.run_id if fault.seq is None else f"{fault.run_id} event {fault.seq}"
+        where = fault.run_id or "the journal"
+        where = where if fault.seq is None else f"{where} event {fault.seq}"
         output.lines([Line(f"{where}: {fault.message}", Style.BAD)])
     output.say(f"{plural(count, 'run')} checked: {'as written' if not faults else 'NOT as written'}.")
+    if head:
+        output.say(f"Head: {head}")
     if faults:
         raise typer.Exit(EXIT_DAMAGED)
 
@@ -102,7 +120,6 @@ def export(
     """Write the evidence of one run: plan, scripts, answers, probes, outcomes, and the chain."""
     from datetime import UTC, datetime
 
-    from fwfix.errors import JournalError
     from fwfix.evidence import export_run
 
     with journal_of(context) as journal:
@@ -122,10 +139,9 @@ def export(
     if signature is not None:
         output.say(f"Signed: {signature}")
     if faults:
-        raise JournalError(
-            f"The journal of {run_id} is not as it was written; the manifest says where.",
-            next=f"`fwfix runs check {run_id}` says the same.",
-        )
+        # The document is printed already, and an error would print another.
+        output.say(f"The journal of {run_id} is NOT as it was written; the manifest says where.")
+        raise typer.Exit(EXIT_DAMAGED)
 
 
 def _sign_manifest(directory: Path, key: Path) -> Path:

@@ -137,6 +137,7 @@ class Journal(History):
             insert_hosts(connection, start.run_id, records)
             transaction.add_texts(texts.by_digest)
             transaction.append(run_id=start.run_id, at=at, host=None, kind="started", body=body)
+            transaction.enter(start.run_id)
 
         try:
             self._writer.write(job)
@@ -185,6 +186,7 @@ class Journal(History):
             insert_hosts(transaction.connection, run_id, records)
             at = timestamp(self._now())
             transaction.append(run_id=run_id, at=at, host=None, kind="resumed", body=body)
+            transaction.enter(run_id)
 
         try:
             self._writer.write(job)
@@ -277,8 +279,15 @@ class Journal(History):
     def finish_run(self, run_id: str, *, exit_code: int, finished_at: datetime | None = None) -> None:
         """Write the end of a run and let go of it."""
         end = timestamp(finished_at or self._now())
-        mark = partial(mark_finished, run_id=run_id, finished_at=end, exit_code=exit_code)
-        self._append(run_id, None, "finished", {"exit_code": exit_code, "finished_at": end}, before=mark)
+        body = canonical({"exit_code": exit_code, "finished_at": end})
+        at = timestamp(self._now())
+
+        def job(transaction: Transaction) -> None:
+            mark_finished(transaction.connection, run_id=run_id, finished_at=end, exit_code=exit_code)
+            transaction.append(run_id=run_id, at=at, host=None, kind="finished", body=body)
+            transaction.enter(run_id)
+
+        self._writer.write(job)
         self._release(run_id)
 
     def _append(

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from fwfix import __version__
 from fwfix.errors import JournalError
+from fwfix.journal import ledger
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 FILE_NAME = "journal.sqlite3"
 _APPLICATION_ID = 0x66776678  # "fwfx"
 
@@ -35,6 +36,7 @@ _TABLES = (
   BEGIN SELECT RAISE(ABORT, 'events are never changed'); END""",
     """CREATE TRIGGER events_are_never_removed BEFORE DELETE ON events
   BEGIN SELECT RAISE(ABORT, 'events are never removed'); END""",
+    *ledger.TABLES,
 )
 
 _WITHOUT_JOURNAL = (
@@ -122,7 +124,7 @@ def connect(path: Path, *, busy: timedelta) -> sqlite3.Connection:
 
 
 def prepare(connection: sqlite3.Connection, path: Path) -> None:
-    """Create the tables in a new file, or see that the ones in it are ours to use.
+    """Create the tables in a new file, add to those of an older fwfix, or see that they are ours to use.
 
     Two processes must not do this at once: a change to WAL does not wait for the other.
 
@@ -140,7 +142,7 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("BEGIN IMMEDIATE")
     try:
-        _create(connection, path)
+        _upgrade(connection) if version else _create(connection, path)
     except BaseException:
         connection.execute("ROLLBACK")
         raise
@@ -155,6 +157,14 @@ def _create(connection: sqlite3.Connection, path: Path) -> None:
     for statement in _TABLES:
         connection.execute(statement)
     connection.execute(f"PRAGMA application_id={_APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+
+
+def _upgrade(connection: sqlite3.Connection) -> None:
+    """Give a journal of format 1 its ledger; it names all runs as they are now."""
+    for statement in ledger.TABLES:
+        connection.execute(statement)
+    ledger.enter_all(connection)
     connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from fwfix.errors import UsageError
-from fwfix.journal import reading
+from fwfix.journal import ledger, reading
 from fwfix.journal.checking import check_run
 from fwfix.journal.database import FILE_NAME, explained
 from fwfix.journal.lease import is_held
@@ -101,11 +101,27 @@ class History:
         with self._read() as connection:
             return reading.read_in_force(connection)
 
-    def check(self, run_id: str | None = None) -> tuple[ChainFault, ...]:
-        """Compare the chain of one run, or of all, with what was written; empty if nothing was changed."""
+    def check(self, run_id: str | None = None, *, expected: str | None = None) -> tuple[ChainFault, ...]:
+        """Compare the chain of one run, or of all and the ledger, with what was written.
+
+        Args:
+            run_id: the only run of interest.
+            expected: what `head` was at some time.
+
+        Returns:
+            Every place that is not as it was written; empty if nothing was changed.
+        """
         chosen = self.runs() if run_id is None else (self.header(run_id),)
         with self._read() as connection:
-            return tuple(fault for run in reversed(chosen) for fault in check_run(connection, run.run_id))
+            faults = [fault for run in reversed(chosen) for fault in check_run(connection, run.run_id)]
+            gaps = ledger.find_gaps(connection, expected=expected)
+            faults += [gap for gap in gaps if run_id in (None, gap.run_id) or expected is not None]
+        return tuple(faults)
+
+    def head(self) -> str:
+        """Return the digest that covers every run that has begun, gone on or ended; empty for no run."""
+        with self._read() as connection:
+            return ledger.read_head(connection)
 
     def close_reader(self) -> None:
         """Close the connection; harmless when it is closed."""

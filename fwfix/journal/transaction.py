@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Mapping
 
 from fwfix.errors import JournalError
+from fwfix.journal import ledger
 from fwfix.journal.chain import digest_of
 
 _Row = tuple[str, int, str, str | None, str, str, str, str]
@@ -54,6 +55,11 @@ class Transaction:
         digest = digest_of(run_id=run_id, seq=seq, at=at, host=host, kind=kind, body=body, previous=previous)
         self._rows.append((run_id, seq, at, host, kind, body, previous, digest))
         self._ends[run_id] = (seq, digest)
+
+    def enter(self, run_id: str) -> None:
+        """Put into the journal's own chain how far a run has come, now that it begins, goes on or ends."""
+        self.flush()
+        ledger.enter(self.connection, run_id)
 
     def flush(self) -> None:
         """Write what was collected."""

@@ -155,8 +155,8 @@ class InForce:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChainFault:
-    """A place at which a run's history is not what was written."""
+    """A place at which a run's history is not what was written; without a run, in the journal as a whole."""
 
-    run_id: str
+    run_id: str | None
     seq: int | None
     message: str

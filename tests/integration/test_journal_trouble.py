@@ -34,7 +34,7 @@ def test_a_journal_of_a_newer_fwfix_is_refused_with_both_versions(tmp_path: Path
     with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
         connection.execute("PRAGMA user_version=7")
 
-    with pytest.raises(JournalError, match=r"format 7.*knows format 1") as error:
+    with pytest.raises(JournalError, match=r"format 7.*knows format 2") as error:
         Journal.open(tmp_path)
 
     assert "newer fwfix" in error.value.next
