@@ -100,7 +100,7 @@ def session_would_be_cut(seen: Circumstances) -> Iterator[str]:
         )
         if cut:
             yield (
-                f"open sessions on {protection.service} would be cut: {_named(cut)}; wait until they are "
+                f"open sessions on {protection.service} would be cut: {named(cut)}; wait until they are "
                 f"over, or allow these addresses"
             )
 
@@ -115,7 +115,7 @@ def narrows_protection(seen: Circumstances) -> Iterator[str]:
     }
     opened = sorted(seen.protected - kept)
     if opened:
-        ports = _named([f"{port}/{protocol}" for protocol, port in opened])
+        ports = named([f"{port}/{protocol}" for protocol, port in opened])
         yield (
             f"run {seen.in_force} protects {ports}, which this run would open again; add it to the policy, "
             f"or undo that run first: fwfix rollback {seen.in_force} -l {seen.host.name}"
@@ -142,7 +142,7 @@ def unproven(seen: Circumstances) -> Iterator[str]:
         for protection in seen.protections
     )
     if seen.protections and sources and not provable:
-        names = _named(sorted(_vantages(seen)))
+        names = named(sorted(_vantages(seen)))
         yield (
             f"every vantage ({names}) is on the allow list, so no packet can prove that others are blocked; "
             f"give a host `vantage: true` that is not allowed, or accept that only the rules are read back"
@@ -155,7 +155,7 @@ def controller_is_allowed(seen: Circumstances) -> Iterator[str]:
         allowed = sorted(str(address) for address in _controller(seen) if protection.allows(address))
         if allowed:
             yield (
-                f"this controller ({_named(allowed)}) is allowed to reach {protection.service}, so it will "
+                f"this controller ({named(allowed)}) is allowed to reach {protection.service}, so it will "
                 f"see the port open; other vantages have to prove the block"
             )
 
@@ -261,7 +261,8 @@ def _port(listener: Listener) -> str:
     return f"{listener.port}/{listener.protocol}"
 
 
-def _named(items: Sequence[str]) -> str:
+def named(items: Sequence[str]) -> str:
+    """Return the first few by name, and how many more there are."""
     more = len(items) - _MOST_NAMED
     return ", ".join(items[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 

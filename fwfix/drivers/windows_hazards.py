@@ -2,9 +2,12 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address
 from types import MappingProxyType
 
 from fwfix.drivers.windows_facts import FULL, INACTIVE, STATUS_WORDS, Profile, WindowsFacts
+from fwfix.drivers.windows_rules import RegistryRule
+from fwfix.hazards import named
 from fwfix.model.hazard import Hazard
 from fwfix.model.observation import Observation
 from fwfix.model.policy import Action, Protection
@@ -113,11 +116,64 @@ def bjnp_client(seen: WindowsCircumstances) -> Iterator[str]:
                     )
 
 
+def prints_elsewhere(seen: WindowsCircumstances) -> Iterator[str]:
+    """Name the printers to which this host prints by these ports: our blocks are inbound only."""
+    ours = {str(address) for address in seen.observation.addresses}
+    for protection in seen.protections:
+        service = protection.service
+        printers = sorted(
+            f"{printer.name} ({printer.address})"
+            for printer in seen.facts.printers
+            if printer.port.isdecimal() and int(printer.port) in service.ports
+            if printer.address not in ours and not _is_loopback(printer.address)
+        )
+        if printers:
+            yield (
+                f"this host itself prints over {service} to {named(printers)}: that is outbound, so blocking"
+                f" inbound connections here neither stops it nor protects these printers; block the port"
+                f" where they stand"
+            )
+
+
+def other_rule_on_port(seen: WindowsCircumstances) -> Iterator[str]:
+    """Name the rules of others that name one of the ports, with their store and what becomes of them."""
+    for rule in seen.facts.rules:
+        services = [str(each.service) for each in seen.protections if rule.names_port_of(each.service)]
+        action = rule.one("Action").lower()
+        if services and action in _MEANINGS and rule.active and not rule.run_id:
+            what = f"the {rule.store} {action.title()} rule {_called(rule)} names {', '.join(services)}"
+            yield f"{what}: {_MEANINGS[action]}"
+
+
+_MEANINGS: Mapping[str, str] = MappingProxyType(
+    {
+        "allow": "our block overrides it for everybody whom the policy does not allow, until a rollback",
+        "block": "part of it is blocked already, also to those whom the policy allows; that rule stays, after"
+        " a rollback too",
+    }
+)
+
+
+def _called(rule: RegistryRule) -> str:
+    """Return what cmdlets call a rule, and what the console shows unless that is a text of Windows' own."""
+    title = rule.one("Name")
+    return rule.name if title in {"", rule.name} or title.startswith("@") else f'{rule.name} "{title}"'
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ip_address(address).is_loopback
+    except ValueError:  # a name: no host prints to itself by it unless it is this one
+        return address.lower() == "localhost"
+
+
 HAZARDS: Mapping[str, Callable[[WindowsCircumstances], Iterator[str]]] = MappingProxyType(
     {
         "rule-would-not-be-enforced": not_enforced,
         "action-ignored": ignored_action,
         "bjnp-client": bjnp_client,
+        "other-rule-on-port": other_rule_on_port,
+        "prints-elsewhere": prints_elsewhere,
         "rule-shadowed": rule_shadowed,
         "shielded": shielded,
     }

@@ -132,9 +132,12 @@ def _rules(document: Document) -> Iterator[RegistryRule]:
 def _printers(document: Document) -> Iterator[Printer]:
     ports = {item.text("name"): item for item in document.objects("printer_ports")}
     for item in document.objects("printers"):
-        port = ports.get(item.text("port"))
-        if port is not None and port.text("address"):
-            yield Printer(name=item.text("name"), address=port.text("address"), port=port.text("port"))
+        whole = item.text("port")
+        # A pool of printers has its ports in one text.
+        for name in dict.fromkeys((whole, *(part.strip() for part in whole.split(",")))):
+            port = ports.get(name)
+            if port is not None and port.text("address"):
+                yield Printer(name=item.text("name"), address=port.text("address"), port=port.text("port"))
 
 
 def _plain(text: str) -> Address | None:

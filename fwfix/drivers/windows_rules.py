@@ -57,6 +57,12 @@ class RegistryRule:
             return False
         return not self.ports or any(_meets(port, service) for port in self.ports)
 
+    def names_port_of(self, service: Service) -> bool:
+        """Tell whether it names a port of this service by its number."""
+        return self.may_match(service) and any(
+            _RANGE.fullmatch(port) and _meets(port, service) for port in self.ports
+        )
+
 
 def _meets(port: str, service: Service) -> bool:
     if _RANGE.fullmatch(port) is None:

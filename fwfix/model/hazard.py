@@ -40,6 +40,8 @@ WARN_CODES = frozenset(
         "action-ignored",
         "shielded",
         "sessions-unknown",
+        "other-rule-on-port",
+        "prints-elsewhere",
     }
 )
 

@@ -2,14 +2,16 @@
 
 from datetime import timedelta
 from ipaddress import ip_network
+from pathlib import Path
 
 import pytest
 
 from fwfix.drivers.windows_facts import WindowsFacts
-from fwfix.drivers.windows_hazards import enforcement_problems
+from fwfix.drivers.windows_hazards import HAZARDS, enforcement_problems
 from fwfix.drivers.windows_observation import read_windows_observation
 from fwfix.drivers.windows_rules import differences, parse_rule
 from fwfix.errors import AnswerError, PrivilegeError, ScriptError
+from fwfix.model.hazard import Hazard
 from fwfix.model.policy import Action, Protection, Protocol, Service
 from fwfix.model.script import Result
 from fwfix.rendering.windows import WindowsRule, make_rules
@@ -104,6 +106,12 @@ def test_names_and_numbers_of_enforcement_mean_the_same(status: tuple[str, ...])
 @pytest.mark.parametrize("status", [(), ("5",), ("1", "16"), ("2",), ("Something new",), ("1", "99")])
 def test_an_unknown_word_of_enforcement_is_no_proof(status: tuple[str, ...]) -> None:
     assert list(enforcement_problems(WindowsFacts(enforced={"r": status}), "r"))
+
+
+def test_every_hazard_of_windows_stands_in_its_page_with_its_severity() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "windows-hosts.md").read_text(encoding="utf-8")
+    for code in HAZARDS:
+        assert f"| `{code}` | {Hazard(code=code, message='').severity} |" in page
 
 
 def answer(text: str) -> Result:
