@@ -1,5 +1,6 @@
 """The life of a run on a Windows host: armed, applied, confirmed, undone."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -8,6 +9,8 @@ import pytest
 from fwfix.drivers.base import Stamp
 from fwfix.lab.windows.model.errors import RefusalError
 from fwfix.lab.windows.model.knobs import Knobs
+from fwfix.lab.windows.model.task_xml import Definition
+from fwfix.lab.windows.model.tasks import Task
 from fwfix.model.observation import RecordState
 
 if TYPE_CHECKING:
@@ -108,6 +111,31 @@ def test_a_rollback_that_does_not_parse_is_found_before_anything_changes(windows
     assert windows.state() is None
     assert windows.record() is None
     assert not windows.host.files.is_file(r"C:\ProgramData\fwfix\lock")
+
+
+@pytest.mark.parametrize("kept", [None, timedelta(minutes=30)])
+def test_a_timer_that_would_not_start_again_every_minute_is_found_before_anything_changes(
+    windows: "Windows", monkeypatch: pytest.MonkeyPatch, kept: timedelta | None
+) -> None:
+    scheduler = windows.host.scheduler
+    register = scheduler.register
+
+    def keep_another(name: str, path: str, definition: Definition, text: str, *, force: bool) -> Task:
+        triggers = tuple(
+            trigger if trigger.boot else replace(trigger, every=kept) for trigger in definition.triggers
+        )
+        return register(name, path, replace(definition, triggers=triggers), text, force=force)
+
+    plan = windows.plan()
+    with monkeypatch.context() as patch:
+        patch.setattr(scheduler, "register", keep_another)
+        answer = windows.arm(plan)
+    assert (answer.ok, answer.code) == (False, "switch-does-not-run")
+    assert "every minute" in answer.message
+    assert windows.actions == []
+    assert windows.tasks() == []
+    assert windows.record() is None
+    assert windows.arm(plan).ok
 
 
 def test_nothing_is_armed_while_the_task_scheduler_is_stopped(windows: "Windows") -> None:
