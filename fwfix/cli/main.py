@@ -4,6 +4,7 @@ import errno
 import logging
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -15,6 +16,7 @@ from fwfix.cli.apply import apply
 from fwfix.cli.approve import approve
 from fwfix.cli.demo import demo
 from fwfix.cli.doctor import doctor
+from fwfix.cli.failing import print_failure
 from fwfix.cli.maintenance import maintenance
 from fwfix.cli.options import Program
 from fwfix.cli.recover import recover
@@ -93,6 +95,8 @@ def main() -> NoReturn:
         app()
     except FwfixError as error:
         _say(error)
+        with suppress(OSError):  # where nobody reads stdout, stderr has said it
+            print_failure(error, exit_code_of(error))
         sys.exit(exit_code_of(error))
     except KeyboardInterrupt:
         sys.stderr.write("fwfix: interrupted\n")

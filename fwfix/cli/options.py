@@ -1,5 +1,6 @@
 """The options that many commands share, and what the program itself was told."""
 
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -20,6 +21,20 @@ def program(context: typer.Context) -> Program:
     """Return the options in front of the command."""
     found = context.find_root().obj
     return found if isinstance(found, Program) else Program()
+
+
+# The command that was asked for JSON, for whoever ends the program in its place.
+_OF_JSON: ContextVar[typer.Context | None] = ContextVar("of_json", default=None)
+
+
+def _note_json(context: typer.Context, *, value: bool) -> bool:
+    _OF_JSON.set(context if value else None)
+    return value
+
+
+def context_of_json() -> typer.Context | None:
+    """Return the command that promised one JSON document on stdout; None if it did not."""
+    return _OF_JSON.get()
 
 
 InventoryPaths = Annotated[
@@ -44,7 +59,10 @@ Limit = Annotated[
     ),
 ]
 Json = Annotated[
-    bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else there.")
+    bool,
+    typer.Option(
+        "--json", callback=_note_json, help="Print one JSON document on stdout, and nothing else there."
+    ),
 ]
 Forks = Annotated[
     int, typer.Option("-f", "--forks", metavar="N", min=1, max=1000, help="Hosts worked on at the same time.")

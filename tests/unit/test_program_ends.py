@@ -1,11 +1,14 @@
 """How the program ends where nothing of a fleet was at fault."""
 
+import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+Run = Callable[..., tuple[int, str, str]]
 EXAMPLES = Path(__file__).parents[2] / "inventories"
 
 
@@ -31,3 +34,58 @@ def test_no_time_at_all_is_a_usage_error(option: str) -> None:
     ended = fwfix("plan", "-i", EXAMPLES / "fleet", option)
     assert ended.returncode == 2
     assert option.split("=", maxsplit=1)[0] in ended.stderr
+
+
+INVENTORY = """version: 1
+policies: {p: {ports: [jetdirect]}}
+hosts: {gw: {address: 127.0.0.1, platform: linux, policy: p}}
+"""
+
+
+@pytest.fixture
+def ended_as_json(tmp_path: Path) -> Run:
+    (tmp_path / "inventory.yaml").write_text(INVENTORY)
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        given = [argument.replace("INVENTORY", str(tmp_path / "inventory.yaml")) for argument in arguments]
+        command = [sys.executable, "-m", "fwfix", "--state-dir", str(tmp_path / "state"), *given]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        return done.returncode, done.stdout, done.stderr
+
+    return run
+
+
+CLOSED = ("apply", "-i", "INVENTORY", "--yes", "--ticket", "CHG-1", "--window", "2020-01-01T00:00Z/PT1H")
+
+
+def test_a_run_that_is_refused_before_any_host_is_a_run_document_with_the_reason(
+    ended_as_json: Run,
+) -> None:
+    code, stdout, stderr = ended_as_json(*CLOSED, "--json")
+    document = json.loads(stdout)
+    assert (code, document["exit_code"], document["schema"]) == (5, 5, "fwfix.run/1")
+    assert (document["command"], document["run_id"], document["ticket"]) == ("apply", None, "CHG-1")
+    assert (document["hosts"], set(document["summary"].values())) == ([], {0})
+    assert document["reason"]["code"] == "outside-window"
+    assert document["reason"]["message"] in stderr
+    assert ended_as_json(*CLOSED)[:2] == (5, "")
+
+
+@pytest.mark.parametrize(
+    ("words", "arguments", "code"),
+    [
+        ("plan", ("-i", "missing.yaml"), "inventory"),
+        ("runs show", ("20260101T000000Z-0000",), "usage"),
+        ("approve", ("missing.json",), "plan-file"),
+        ("maintenance", ("-i", "INVENTORY", "--at", "noon"), "usage"),
+    ],
+)
+def test_an_error_is_a_document_where_one_was_promised(
+    ended_as_json: Run, words: str, arguments: tuple[str, ...], code: str
+) -> None:
+    exit_code, stdout, stderr = ended_as_json(*words.split(), *arguments, "--json")
+    document = json.loads(stdout)
+    assert (exit_code, document["exit_code"], document["schema"]) == (2, 2, "fwfix.error/1")
+    assert (document["command"], document["error"]["code"]) == (words, code)
+    assert document["error"]["message"] in stderr
+    assert ended_as_json(*words.split(), *arguments)[:2] == (2, "")
