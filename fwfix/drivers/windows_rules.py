@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
 from fwfix.model.policy import Address, Family, Network, Protocol, Service
-from fwfix.rendering.windows import ANY, WindowsRule
+from fwfix.rendering.windows import ANY, GROUP, WindowsRule
 
 _NUMBERS = {"6": Protocol.TCP, "17": Protocol.UDP}
 _OURS = re.compile(r"fwfix-([0-9]{8}T[0-9]{6}Z-[0-9a-f]{4})-([0-9]+)", re.ASCII)
@@ -41,9 +41,9 @@ class RegistryRule:
 
     @property
     def run_id(self) -> str:
-        """The run that its name says; empty for a rule that is not ours."""
+        """The run that its name says; empty for a rule that is not ours, by its name or by its group."""
         found = _OURS.fullmatch(self.name)
-        return found[1] if found else ""
+        return found[1] if found and self.one("EmbedCtxt") == GROUP else ""
 
     @property
     def ports(self) -> tuple[str, ...]:
@@ -83,6 +83,8 @@ def parse_rule(name: str, text: str, *, store: str) -> RegistryRule:
 
 def differences(rule: RegistryRule, wanted: WindowsRule) -> Iterator[str]:
     """Say in what a rule is not as it was made; by meaning, since Windows spells addresses its own way."""
+    if rule.one("EmbedCtxt") != GROUP:
+        yield f"is not in the group {GROUP}: somebody else made it"
     if rule.one("Action") != "Block" or rule.one("Dir") != "In":
         yield "does not block inbound packets"
     if not rule.active:
