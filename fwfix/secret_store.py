@@ -12,6 +12,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -48,6 +49,7 @@ class SecretStore:
         self._ask = ask or _ask_at_terminal
         self._command_timeout = command_timeout
         self._known: dict[tuple[str, ...], Secret] = {}
+        self._failed: dict[tuple[str, ...], tuple[float, SecretError]] = {}
         self._locks: dict[tuple[str, ...], threading.Lock] = {}
         self._lock = threading.Lock()
         self._asking = threading.Lock()
@@ -113,12 +115,24 @@ class SecretStore:
         return Secret(_one_line(answer, f"the answer for the {purpose} of {user}"))
 
     def _once(self, key: tuple[str, ...], find: Callable[[], Secret]) -> Secret:
-        """Find a secret once, however many threads want it; a failure is tried again by the next one."""
+        """Find a secret once, however many threads want it.
+
+        A failure is shared by all who waited for it, and tried again by whoever comes later: behind a program
+        that hangs nobody waits for longer than once.
+        """
+        asked_at = time.monotonic()
         with self._lock:
             lock = self._locks.setdefault(key, threading.Lock())
         with lock:
+            failed_at, failure = self._failed.get(key, (0.0, None))
+            if failure is not None and failed_at > asked_at:
+                raise SecretError(failure.message, next=failure.next)
             if key not in self._known:
-                self._known[key] = find()
+                try:
+                    self._known[key] = find()
+                except SecretError as error:
+                    self._failed[key] = (time.monotonic(), error)
+                    raise
             return self._known[key]
 
 
@@ -243,7 +257,10 @@ def _from_command(words: tuple[str, ...], timeout: float) -> Secret:
             output, _ = process.communicate(timeout=timeout)
             answered = True
         except subprocess.TimeoutExpired:
-            raise SecretError(f"{origin} did not answer within {timeout:g} s") from None
+            raise SecretError(
+                f"{origin} did not answer within {timeout:g} s",
+                next="Run it by hand: does it wait for somebody, such as to unlock a vault?",
+            ) from None
         finally:
             if not answered:
                 # The group outlives its leader where a child holds the pipe open.

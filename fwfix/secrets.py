@@ -60,6 +60,11 @@ class SecretRef:
     command: tuple[str, ...] = ()
 
     @property
+    def takes_time(self) -> bool:
+        """Tell whether a person or a program answers, who may need longer than a connection may."""
+        return self.kind in (SecretKind.PROMPT, SecretKind.COMMAND, SecretKind.KEYRING)
+
+    @property
     def differs_by_host(self) -> bool:
         """Tell whether two hosts may get different secrets from it."""
         return any("{host}" in word or "{address}" in word for word in self.command)

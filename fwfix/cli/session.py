@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from fwfix.errors import UsageError
 from fwfix.model.duration import parse_duration
@@ -17,6 +17,7 @@ from fwfix.model.inventory import Inventory
 if TYPE_CHECKING:
     from fwfix.drivers.base import Driver
     from fwfix.executors.base import Connector
+    from fwfix.executors.ssh import SshConnector
     from fwfix.executors.winrm_stream import Channel
     from fwfix.model.policy import Protection, Service
     from fwfix.output.observe import Observer
@@ -80,12 +81,23 @@ def make_renderer(template_dirs: Sequence[Path] | None, inventory: Inventory | N
     return Renderer((*(template_dirs or ()), *beside))
 
 
-def make_drivers(renderer: Renderer) -> Mapping[Platform, Driver]:
-    """Return the driver of every platform."""
-    from fwfix.drivers.linux import LinuxDriver
-    from fwfix.drivers.windows import WindowsDriver
+def make_drivers(renderer: Renderer, platforms: Iterable[Platform]) -> Mapping[Platform, Driver]:
+    """Return the driver of each of some platforms; the others are not even imported."""
+    return {platform: _make_driver(platform, renderer) for platform in platforms}
 
-    return {Platform.LINUX: LinuxDriver(renderer), Platform.WINDOWS: WindowsDriver(renderer)}
+
+def _make_driver(platform: Platform, renderer: Renderer) -> Driver:
+    match platform:
+        case Platform.LINUX:
+            from fwfix.drivers.linux import LinuxDriver
+
+            return LinuxDriver(renderer)
+        case Platform.WINDOWS:
+            from fwfix.drivers.windows import WindowsDriver
+
+            return WindowsDriver(renderer)
+        case _:
+            assert_never(platform)
 
 
 def make_connector(hosts: Mapping[str, Host], store: SecretStore) -> Connector:
@@ -107,14 +119,20 @@ def make_connector(hosts: Mapping[str, Host], store: SecretStore) -> Connector:
     def over_winrm() -> Connector:
         from fwfix.executors.winrm import WinrmConnector
 
-        return WinrmConnector(resolve=resolve, accounts=accounts, tunnel=tunnel)
+        return WinrmConnector(resolve=resolve, accounts=accounts, tunnel=tunnel, prepare_jump=prepare_jump)
 
-    def tunnel(jump: str, address: str, port: int, *, deadline: float) -> Channel:
+    def ssh() -> SshConnector:
         from fwfix.executors.ssh import SshConnector
 
-        ssh = fleet.of(Platform.LINUX)
-        assert isinstance(ssh, SshConnector)
-        return ssh.tunnel(jump, address, port, deadline=deadline)
+        made = fleet.of(Platform.LINUX)
+        assert isinstance(made, SshConnector)
+        return made
+
+    def tunnel(jump: str, address: str, port: int, *, deadline: float) -> Channel:
+        return ssh().tunnel(jump, address, port, deadline=deadline)
+
+    def prepare_jump(jump: str, *, deadline: float) -> None:
+        ssh().prepare_jump(jump, deadline=deadline)
 
     fleet = PlatformConnector({Platform.LINUX: over_ssh, Platform.WINDOWS: over_winrm})
     return fleet
@@ -144,7 +162,7 @@ def running(
     context = RunContext(
         run_id=run_id,
         connector=connector,
-        drivers=make_drivers(renderer),
+        drivers=make_drivers(renderer, {host.platform for host in (*hosts.values(), *vantages)}),
         log=log,
         observer=observer,
         stamp=Stamp(operator=operator(), controller=controller(), ticket=ticket),

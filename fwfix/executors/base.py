@@ -38,7 +38,7 @@ class Connector(Protocol):
     """Opens connections; shares jump hosts and remembers rejected accounts for the length of a run."""
 
     def prepare(self, host: Host, *, deadline: float) -> None:
-        """Ask a person now for what opening a connection will need: no deadline runs meanwhile.
+        """Get the secrets now that a person or a program has to give: no deadline runs meanwhile.
 
         The host is not contacted.
 
@@ -47,7 +47,7 @@ class Connector(Protocol):
             deadline: for reading settings, not for the answer.
 
         Raises:
-            SecretError: nobody can be asked.
+            SecretError: nobody can be asked, or the program gives none.
             ConnectError: the settings cannot be used.
         """
 

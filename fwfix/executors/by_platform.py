@@ -16,7 +16,7 @@ class PlatformConnector:
         self._lock = threading.Lock()
 
     def prepare(self, host: Host, *, deadline: float) -> None:
-        """Ask a person for what a host needs."""
+        """Get the secrets of a host that take time."""
         self.of(host.platform).prepare(host, deadline=deadline)
 
     def open(self, host: Host, *, deadline: float) -> Executor:

@@ -15,7 +15,6 @@ from fwfix.executors.ssh_run import SUDO_PASSWORD, Errand
 from fwfix.model.host import Become, Host
 from fwfix.model.policy import Address
 from fwfix.model.script import Invocation, Result
-from fwfix.secrets import SecretKind
 
 
 class SshConnector:
@@ -39,22 +38,28 @@ class SshConnector:
         """
         self._accounts = accounts or Accounts()
         self._resolve = resolve
-        self._asks = any(_asks_a_person(host) for host in hosts.values())
+        self._waits = any(_waits_for_a_secret(host) for host in hosts.values())
         self._routes = Routes(hosts, SshConfig(ssh_config))
         self._connections = Connections(resolve=resolve, accounts=self._accounts)
 
     def prepare(self, host: Host, *, deadline: float) -> None:
-        """Ask a person for what a host and the jump hosts before it need; no deadline runs meanwhile.
+        """Get what people and programs know of a host and its jump hosts; no deadline runs meanwhile.
 
         The deadline is for ssh_config alone.
         """
-        if not self._asks and not _asks_a_person(host):
+        if not self._waits and not _waits_for_a_secret(host):
             return
         for hop in self._routes.to(host, deadline=deadline):
             self._connections.prepare(hop)
         ref = host.ssh.become_password
-        if ref is not None and ref.kind is SecretKind.PROMPT and host.ssh.become is Become.SUDO:
+        if ref is not None and ref.takes_time and host.ssh.become is Become.SUDO:
             self._resolve(ref, host, user=hop.target.user, purpose=SUDO_PASSWORD)
+
+    def prepare_jump(self, jump: str, *, deadline: float) -> None:
+        """Do the same for a jump host and those before it."""
+        if self._waits:
+            for hop in self._routes.of_jump(jump, deadline=deadline):
+                self._connections.prepare(hop)
 
     def open(self, host: Host, *, deadline: float) -> "SshExecutor":
         """Open a new connection to a host.
@@ -123,6 +128,6 @@ class SshExecutor:
         self._connection.end()
 
 
-def _asks_a_person(host: Host) -> bool:
+def _waits_for_a_secret(host: Host) -> bool:
     refs = (host.ssh.password, host.ssh.passphrase, host.ssh.become_password)
-    return any(ref is not None and ref.kind is SecretKind.PROMPT for ref in refs)
+    return any(ref is not None and ref.takes_time for ref in refs)

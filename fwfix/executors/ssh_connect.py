@@ -25,7 +25,7 @@ from fwfix.executors.ssh_target import Target
 from fwfix.executors.ssh_transport import Link, Stream
 from fwfix.executors.ssh_watch import Watch
 from fwfix.model.host import Host
-from fwfix.secrets import Secret, SecretKind, SecretRef
+from fwfix.secrets import Secret, SecretRef
 
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 1.0
@@ -116,16 +116,16 @@ class Connections:
         self.watch.close()
 
     def prepare(self, hop: Hop) -> None:
-        """Ask a person for the password and the passphrase of a hop, where the inventory says so.
+        """Get the password and the passphrase of a hop from the person or the program that knows them.
 
         Raises:
-            SecretError: nobody can be asked.
+            SecretError: nobody can be asked, or the program gives none.
         """
         target = hop.target
-        if target.password is not None and target.password.kind is SecretKind.PROMPT:
+        if target.password is not None and target.password.takes_time:
             self._reveal(hop, target.password, "password")
         phrase = target.passphrase
-        if phrase is not None and phrase.kind is SecretKind.PROMPT and "publickey" in target.methods:
+        if phrase is not None and phrase.takes_time and "publickey" in target.methods:
             self._keyring.unlock(target, lambda: self._reveal(hop, phrase, "passphrase"))
 
     def _reveal(self, hop: Hop, ref: SecretRef, purpose: str) -> Secret:

@@ -12,12 +12,11 @@ from fwfix.executors.ssh_watch import Watch
 from fwfix.executors.winrm_endpoint import Endpoint, endpoint_of
 from fwfix.executors.winrm_run import Errand
 from fwfix.executors.winrm_session import Session, Shared
-from fwfix.executors.winrm_stream import Stream, Streams, Tunnel
+from fwfix.executors.winrm_stream import PrepareJump, Stream, Streams, Tunnel
 from fwfix.executors.winrm_wire import Tap
 from fwfix.model.host import Host, WinrmTransport
 from fwfix.model.policy import Address
 from fwfix.model.script import Invocation, Result
-from fwfix.secrets import SecretKind
 
 if TYPE_CHECKING:
     from fwfix.executors.ssh_connect import Resolve
@@ -30,7 +29,12 @@ class WinrmConnector:
     """Opens WinRM connections; shares what is known about accounts and certificates, for one run."""
 
     def __init__(
-        self, *, resolve: "Resolve", accounts: Accounts | None = None, tunnel: Tunnel | None = None
+        self,
+        *,
+        resolve: "Resolve",
+        accounts: Accounts | None = None,
+        tunnel: Tunnel | None = None,
+        prepare_jump: PrepareJump | None = None,
     ) -> None:
         """Prepare for a run; nothing is contacted.
 
@@ -38,7 +42,9 @@ class WinrmConnector:
             resolve: turns a secret reference of a host into the secret.
             accounts: shared with other connectors of the same run.
             tunnel: opens tunnels through jump hosts; without it no host may have one.
+            prepare_jump: gets the secrets of a jump host before a deadline runs.
         """
+        self._prepare_jump = prepare_jump
         self._accounts = accounts or Accounts()
         self._watch = Watch()
         self._shared = Shared(
@@ -47,12 +53,14 @@ class WinrmConnector:
             streams=Streams(watch=self._watch, tunnel=tunnel),
         )
 
-    def prepare(self, host: Host, *, deadline: float) -> None:  # noqa: ARG002 - no settings are read
-        """Ask a person for the password where the inventory says so; no deadline runs meanwhile."""
+    def prepare(self, host: Host, *, deadline: float) -> None:
+        """Get what people and programs know of a host and its jump host; no deadline runs meanwhile."""
         endpoint = endpoint_of(host)
         ref = endpoint.password
-        if ref is not None and ref.kind is SecretKind.PROMPT:
+        if ref is not None and ref.takes_time:
             self._shared.resolve(ref, host, user=endpoint.user, purpose="password")
+        if endpoint.jump and self._prepare_jump is not None:
+            self._prepare_jump(endpoint.jump, deadline=deadline)
 
     def open(self, host: Host, *, deadline: float) -> "WinrmExecutor":
         """Log on to a host and open a shell on it.

@@ -47,6 +47,13 @@ class Tunnel(Protocol):
         """Return a tunnel through a jump host to an address."""
 
 
+class PrepareJump(Protocol):
+    """Gets the secrets of a jump host that take time."""
+
+    def __call__(self, jump: str, *, deadline: float) -> None:
+        """Ask people and programs now; the deadline is for reading settings."""
+
+
 class Bridge:
     """Makes a channel look like a connected socket, which TLS and HTTP need."""
 

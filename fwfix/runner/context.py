@@ -124,13 +124,13 @@ class RunContext:
     wall: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def open(self, host: Host) -> Executor:
-        """Open a new connection to a host within the connect timeout; a person may take longer."""
+        """Open a new connection to a host within the connect timeout; who knows a secret may take longer."""
         self.prepare(host)
         with knocking():
             return self.connector.open(host, deadline=time.monotonic() + self.connect_timeout.total_seconds())
 
     def prepare(self, host: Host) -> None:
-        """Ask a person for what a host needs, each thing once, before any clock of the host runs."""
+        """Get the secrets of a host that take time, each once, before any clock of the host runs."""
         self.connector.prepare(host, deadline=time.monotonic() + self.connect_timeout.total_seconds())
 
     def driver(self, host: Host) -> Driver:

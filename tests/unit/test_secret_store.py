@@ -4,6 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import keyring
@@ -132,6 +133,27 @@ def test_a_command_that_does_not_answer_is_ended_with_all_it_started(tmp_path: P
     while _runs(int(pid.read_text())):
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_who_waited_for_a_program_that_hangs_does_not_start_it_again_and_who_comes_later_does(
+    tmp_path: Path,
+) -> None:
+    log = tmp_path / "log"
+    what = ref(SecretKind.COMMAND, "", "sh", "-c", f"echo x >>{log}; exec sleep 300")
+    store = SecretStore(command_timeout=1)
+
+    def fail(_: int) -> None:
+        with pytest.raises(SecretError, match="within 1 s") as caught:
+            reveal(store, what)
+        assert "by hand" in caught.value.next
+
+    started = time.monotonic()
+    with ThreadPoolExecutor(10) as threads:
+        list(threads.map(fail, range(10)))
+    assert time.monotonic() - started < 5
+    assert log.read_text() == "x\n"
+    fail(0)
+    assert log.read_text() == "x\nx\n"
 
 
 def _runs(pid: int) -> bool:

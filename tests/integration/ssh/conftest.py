@@ -45,7 +45,7 @@ class Rig:
         return SecretRef(kind=SecretKind.ENV, argument=name)
 
     def resolve(self, ref: SecretRef, host: Host, *, user: str, purpose: str) -> Secret:
-        if ref.kind is SecretKind.PROMPT:
+        if ref.argument not in self._values:  # a person knows it, or a program
             return self.store.resolve(ref, host=host.name, address=host.address, user=user, purpose=purpose)
         self.asked.append((host.name, user, purpose))
         return Secret(self._values[ref.argument])

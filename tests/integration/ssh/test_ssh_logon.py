@@ -22,6 +22,7 @@ from fwfix.errors import (
     ConnectError,
     FwfixError,
     PrivilegeError,
+    SecretError,
     UnreachableError,
 )
 from fwfix.executors.ssh import SshConnector
@@ -151,6 +152,40 @@ def test_a_person_who_is_slow_to_answer_costs_no_host_its_connect_timeout(
     with ThreadPoolExecutor(3) as threads:
         assert list(threads.map(work, hosts)) == ["root\n"] * 3
     assert sorted(questions) == ["password of ops: ", "sudo password of ops: "]
+
+
+def test_a_program_that_is_slow_to_answer_runs_once_and_costs_no_host_its_connect_timeout(
+    make_lab: MakeLab, rig: "Rig", tmp_path: Path
+) -> None:
+    """Also where it opens the jump host."""
+    lab = make_lab([HostSpec(name=name, password="shared") for name in ("jump", "one", "two")])
+    words = ("sh", "-c", f"echo ran >>{tmp_path}/log; sleep 4; echo shared")
+    slow = SecretRef(kind=SecretKind.COMMAND, argument="sh", command=words)
+    settings = {"identity_file": None, "password": slow, "become_password": slow}
+    jump = rig.host(lab["jump"], **settings)
+    hosts = [rig.host(lab[name], **settings, jump="jump") for name in ("one", "two")]
+    context = surroundings(rig.connector(jump, *hosts), connect_timeout=timedelta(seconds=3))
+    assert not (tmp_path / "log").exists()
+
+    def work(host: Host) -> str:
+        with contextlib.closing(context.open(host)) as executor:
+            return executor.run(rig.script("id -un"), deadline=rig.soon()).stdout
+
+    with ThreadPoolExecutor(2) as threads:
+        assert list(threads.map(work, hosts)) == ["root\n"] * 2
+    assert (tmp_path / "log").read_text() == "ran\n"
+
+
+def test_a_program_that_gives_no_secret_fails_the_host_before_it_is_contacted(
+    make_lab: MakeLab, rig: "Rig"
+) -> None:
+    lab_host = make_lab([HostSpec(name="untouched")])["untouched"]
+    broken = SecretRef(kind=SecretKind.COMMAND, argument="false", command=("false",))
+    host = rig.host(lab_host, become_password=broken)
+    context = surroundings(rig.connector(host), connect_timeout=timedelta(seconds=3))
+    with pytest.raises(SecretError, match="the command false ended with exit status 1"):
+        context.open(host)
+    assert log_lines(lab_host, "Accepted") == 0
 
 
 def test_a_passphrase_is_asked_for_beforehand_where_a_key_needs_it_and_else_never(

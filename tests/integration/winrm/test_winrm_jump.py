@@ -1,16 +1,26 @@
 """Through a real sshd: the connection to a jump host is the one that the SSH executor shares."""
 
+import contextlib
+import time
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from fwfix.cli.session import make_connector
+from fwfix.drivers.base import Stamp
 from fwfix.errors import ConnectError
 from fwfix.executors.ssh import SshConnector
 from fwfix.lab.linux import Lab
+from fwfix.lab.windows.wsman import Account
 from fwfix.model.host import Host, Platform, SshSettings
 from fwfix.model.script import Invocation, Script
-from fwfix.secrets import Secret, SecretRef
+from fwfix.output.observe import Nobody
+from fwfix.runner.context import Log, RunContext
+from fwfix.secret_store import SecretStore
+from fwfix.secrets import Secret, SecretKind, SecretRef
 
 if TYPE_CHECKING:
     from conftest import Rig
@@ -59,3 +69,38 @@ def test_windows_hosts_behind_one_jump_host_share_one_connection_to_it(
     assert caught.value.next
     ssh.close()
     assert logons() == before + 1
+
+
+def test_a_person_who_is_slow_to_answer_for_the_jump_host_costs_no_connect_timeout(
+    lab: Lab, rig: "Rig", tmp_path: Path
+) -> None:
+    """So is a program that knows the host's own password."""
+    of = lab["demo-linux-1"]
+    jump = bastion(lab, tmp_path)
+    known = replace(jump.ssh, identity_file=None, password=SecretRef(kind=SecretKind.PROMPT))
+    jump = replace(jump, ssh=known)
+    questions: list[str] = []
+
+    def person(question: str) -> str:
+        questions.append(question)
+        time.sleep(4)
+        return of.password
+
+    words = ("sh", "-c", "sleep 4; echo from-a-program")
+    password = SecretRef(kind=SecretKind.COMMAND, argument="sh", command=words)
+    account = Account(name="Administrator", password="from-a-program")
+    twin = rig.twin(address=str(lab.network.address), accounts=[account])
+    host = twin.host(jump=jump.name, password=password)
+    connector = make_connector({each.name: each for each in (jump, host)}, SecretStore(ask=person))
+    context = RunContext(
+        run_id="r",
+        connector=connector,
+        drivers={},
+        log=Log(),
+        observer=Nobody(),
+        stamp=Stamp(operator="me", controller="here"),
+        connect_timeout=timedelta(seconds=3),
+    )
+    with contextlib.closing(connector), contextlib.closing(context.open(host)) as executor:
+        assert rig.run(executor, "'hello'").stdout == "hello"
+    assert questions == ["password of ops: "]
