@@ -7,6 +7,7 @@ from pathlib import Path
 from fwfix.errors import PlanFileError, RefusedError
 from fwfix.model.plan import Plan
 from fwfix.model.site import Demand
+from fwfix.model.wording import plural
 from fwfix.signing import (
     PLAN_NAMESPACE,
     SignatureProblemError,
@@ -146,8 +147,9 @@ def require(
     counting = tuple(each for each in examined if not each.problem)
     if len(counting) < demand.required:
         wrong = "".join(f"; {each.signature.name}: {each.problem}" for each in examined if each.problem)
+        counted = f"{len(counting)} counts" if len(counting) == 1 else f"{len(counting)} count"
         raise RefusedError(
-            f"{demand.required} approval(s) are required, and {len(counting)} count{wrong}",
+            f"{plural(demand.required, 'approval')} needed, and {counted}{wrong}",
             next="Have it approved with: fwfix approve PLAN",
             code="missing-approval",
         )

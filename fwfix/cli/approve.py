@@ -37,7 +37,7 @@ def approve(
     from fwfix.cli.approving import read_signed
     from fwfix.cli.reporting import output_of
     from fwfix.loading.plan_file import check_not_expired
-    from fwfix.output.text import plural
+    from fwfix.model.wording import plural
     from fwfix.signing import PLAN_NAMESPACE, sign
 
     signed_plan = read_signed(plan_file)

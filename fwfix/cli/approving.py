@@ -114,9 +114,11 @@ def refuse_unapproved(demand: Demand) -> None:
     Raises:
         RefusedError: approvals are required.
     """
+    from fwfix.model.wording import plural
+
     if demand.required:
         raise RefusedError(
-            f"{demand.required} approval(s) are required, and nobody can have approved a plan made now",
+            f"{plural(demand.required, 'approval')} needed, and nobody can have approved a plan made now",
             next="Save it with fwfix plan -o PLAN, have it approved, then: fwfix apply PLAN.",
             code="missing-approval",
         )

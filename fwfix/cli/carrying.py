@@ -148,7 +148,7 @@ def carry_out(
     """Ask, write the beginning of the run, and go through its waves; tell whether something broke."""
     from fwfix.cli.consent import ask
     from fwfix.cli.reporting import output_of
-    from fwfix.output.text import plural
+    from fwfix.model.wording import plural
 
     plan = made.plan
     limits = _limits(plan)

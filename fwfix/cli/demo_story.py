@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from shutil import get_terminal_size
 
-from fwfix.output.text import Line, Style, plural, took, write_lines
+from fwfix.model.wording import plural
+from fwfix.output.text import Line, Style, took, write_lines
 
 _PORT = 9100
 _COMMAND_DEADLINE = 120.0

@@ -33,7 +33,7 @@ def recover(
     """Ask each host of an unfinished run what its file says, and bring it to a known state."""
     from fwfix.cli.reporting import begin, leave, open_journal, say_unfinished
     from fwfix.cli.session import duration, load
-    from fwfix.output.text import plural
+    from fwfix.model.wording import plural
 
     timeout = duration(connect_timeout, "--connect-timeout")
     loaded = load(inventory, limit) if inventory else None

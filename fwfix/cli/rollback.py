@@ -50,8 +50,8 @@ def rollback(
     from fwfix.cli.consent import ask, require_consent
     from fwfix.cli.reporting import begin, journal_of, leave, write_start
     from fwfix.cli.session import duration, make_renderer, running
+    from fwfix.model.wording import plural
     from fwfix.output.observe import make_observer
-    from fwfix.output.text import plural
     from fwfix.runner.fleet import each_host
     from fwfix.runner.log import JournalLog
     from fwfix.runner.rollback import roll_back

@@ -75,7 +75,8 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Verify that the journal is as it was written: events and runs carry the digest of the one before."""
-    from fwfix.output.text import Line, Style, plural
+    from fwfix.model.wording import plural
+    from fwfix.output.text import Line, Style
 
     with journal_of(context) as journal:
         count = len(journal.runs()) if run_id is None else 1

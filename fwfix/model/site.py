@@ -7,6 +7,7 @@ from pathlib import Path
 from fwfix.errors import RefusedError, UsageError
 from fwfix.model.inventory import ApprovalRule
 from fwfix.model.policy import Protection, Service
+from fwfix.model.wording import plural
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +35,7 @@ def demand_of(rules: Iterable[ApprovalRule]) -> Demand:
     files = tuple(dict.fromkeys(rule.allowed_signers for rule in given if rule.allowed_signers is not None))
     if required and not files:
         raise UsageError(
-            f"{required} approval(s) are required, and no allowed_signers file says whose count",
+            f"{plural(required, 'approval')} needed, and no allowed_signers file says whose count",
             next="Name it under approvals: in the inventory, or with --allowed-signers FILE.",
         )
     asking = [rule.author_may_approve for rule in given if rule.required]

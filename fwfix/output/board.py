@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from fwfix.model.duration import format_duration
 from fwfix.model.hazard import Severity
 from fwfix.model.plan import HostPlan, Plan, PlannedOutcome
+from fwfix.model.wording import plural
 from fwfix.output.text import printable
 
 _SPECIAL = str.maketrans({character: f"\\{character}" for character in "\\`*_{}[]<>#|"})
@@ -43,8 +44,8 @@ def _impact(plan: Plan) -> Iterator[str]:
     started = [each for each in changing if not each.stopping(plan.accepted)]
     yield from ("", "## Impact", "")
     yield (
-        f"{len(started)} of {len(plan.hosts)} host(s) change, in {len(plan.waves)} wave(s) of "
-        f"{', '.join(str(len(wave)) for wave in plan.waves) or '0'}. The run stops when more than "
+        f"{len(started)} of {plural(len(plan.hosts), 'host')} to change, in "
+        f"{plural(len(plan.waves), 'wave')} of {', '.join(str(len(wave)) for wave in plan.waves) or '0'}. The run stops when more than "
         f"{_text(plan.max_fail)} fail, or more than {_text(plan.max_unreachable)} cannot be reached."
     )
     yield from ("", "| Host | Address | Window | What changes | Hazards |", "|---|---|---|---|---|")

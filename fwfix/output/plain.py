@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import TextIO
 
 from fwfix.model.outcome import HostReport
-from fwfix.output.text import Line, plural, write_lines
+from fwfix.model.wording import plural
+from fwfix.output.text import Line, write_lines
 
 # With more hosts than this, a line per step would bury the lines that matter.
 STEPS_UP_TO = 20

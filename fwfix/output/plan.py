@@ -7,7 +7,8 @@ from fwfix.model.duration import format_duration
 from fwfix.model.hazard import Hazard, Severity
 from fwfix.model.plan import Acceptance, Change, ChangeOp, HostPlan, Plan, PlannedOutcome
 from fwfix.model.policy import Family, Protection
-from fwfix.output.text import Line, Style, moment, plural
+from fwfix.model.wording import plural
+from fwfix.output.text import Line, Style, moment
 
 # Hazards that say who loses something, as opposed to what may not work.
 _CUTTING = frozenset({"session-would-be-cut", "family-loses-access", "nobody-allowed", "bjnp-client"})

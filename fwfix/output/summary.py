@@ -7,7 +7,8 @@ from datetime import datetime, tzinfo
 from fwfix.model.hazard import Hazard
 from fwfix.model.outcome import HostReport, Outcome, RunReport
 from fwfix.model.plan import Reason
-from fwfix.output.text import Line, Style, moment, plural, took
+from fwfix.model.wording import plural
+from fwfix.output.text import Line, Style, moment, took
 from fwfix.report import count_outcomes, is_amiss
 
 _WORDS = {

@@ -71,11 +71,6 @@ def moment(instant: datetime, zone: tzinfo | None = None) -> str:
     return f"{here} {local.tzname()} ({there} UTC)"
 
 
-def plural(count: int, noun: str) -> str:
-    """Return `1 host`, `2 hosts`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
 def took(seconds: float) -> str:
     """Write a short length of time: `0.3s`, `42s`, `1m05s`."""
     if seconds < 10:  # noqa: PLR2004 - tenths matter below it

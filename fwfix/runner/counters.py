@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fwfix.drivers.base import Counter
 from fwfix.errors import HostError, SecretError
 from fwfix.model.plan import HostPlan
+from fwfix.model.wording import plural
 from fwfix.runner.context import SCRIPT_SECONDS, RunContext
 from fwfix.runner.fleet import each_host
 
@@ -96,13 +97,13 @@ def packets_of(counters: Sequence[Counter]) -> Packets:
 
 def _lines(turned: Mapping[str, Packets], *, asked: int, silent: Sequence[str]) -> Iterator[str]:
     for name, ports in list(turned.items())[:_MOST_LINES]:
-        said = ", ".join(f"{count} packet(s) to {port}" for port, count in ports.items())
+        said = ", ".join(f"{plural(count, 'packet')} to {port}" for port, count in ports.items())
         yield f"turned away since: {name}: {said}"
     if len(turned) > _MOST_LINES:
         total = sum(sum(ports.values()) for ports in turned.values())
-        yield f"turned away since: {total} packet(s) on {len(turned)} hosts in all"
+        yield f"turned away since: {plural(total, 'packet')} on {len(turned)} hosts in all"
     if not turned and asked:
-        yield f"turned away since: nobody, on {asked} host(s)"
+        yield f"turned away since: nobody, on {plural(asked, 'host')}"
     if silent:
         more = f" and {len(silent) - _MOST_LINES} more" if len(silent) > _MOST_LINES else ""
         yield f"counters not read: {', '.join(silent[:_MOST_LINES])}{more} did not answer"

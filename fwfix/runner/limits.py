@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fwfix.errors import UsageError
 from fwfix.model.outcome import HostReport, Outcome
 from fwfix.model.plan import Reason
+from fwfix.model.wording import plural
 
 _LIMIT = re.compile(r"(\d{1,6})(%?)", re.ASCII)
 
@@ -58,13 +59,14 @@ class Limits:
         if self.failed > self.max_fail:
             return Reason(
                 code="wave-stopped",
-                message=f"{self.failed} host(s) failed or were reverted; --max-fail allows {self.max_fail}",
+                message=f"failed or reverted: {plural(self.failed, 'host')};"
+                f" --max-fail allows {self.max_fail}",
                 next="look at what failed, then go on with fwfix apply --continue RUN",
             )
         if self.unreachable > self.max_unreachable:
             return Reason(
                 code="wave-stopped",
-                message=f"{self.unreachable} host(s) could not be reached or refused;"
+                message=f"out of reach, or refused: {plural(self.unreachable, 'host')};"
                 f" --max-unreachable allows {self.max_unreachable}",
                 next="repair them, leave them out with --limit, or allow more with --max-unreachable",
             )

@@ -194,7 +194,7 @@ def test_the_limits_of_the_site_hold_whatever_inventory_and_flags_say(
     says("max_hosts: 1\n")
     is_refused("at most 1")
     says(f"approvals: {{required: 1, allowed_signers: {people.signers}}}\n")
-    is_refused("approval(s) are required")
+    is_refused("1 approval needed")
     says("blackouts: ['daily 00:00+24h UTC']\n")
     is_refused("blackout")
     is_refused("does not override the site", "--break-glass", "on fire")
