@@ -91,6 +91,7 @@ def test_a_later_run_neither_disables_nor_enables_it(windows: "Windows", wish: "
     text = take_over(windows)
     plan = windows.applied(wish("192.0.2.0/28"), wish(port=515), run_id=LATER)
     assert plan.supersedes == RUN
+    assert windows.host.files.read(windows.file("replaced", LATER)).decode() == f"fwfix-{RUN}-2"
     assert windows.rules()[RULE] == text
     assert "|Active=FALSE|" in windows.rules()[f"fwfix-{RUN}-2"]
     assert windows.rollback(LATER).ok

@@ -96,10 +96,10 @@ def test_printers_that_the_host_prints_to_are_named_as_not_touched(windows: "Win
 
 def test_printers_of_other_ports_and_of_this_host_itself_are_not_named(windows: "Windows") -> None:
     windows.host.facts.printers = (
-        replace(LABELS, port_number=515),
-        replace(LABELS, host_address="127.0.0.1"),
-        replace(LABELS, host_address="192.0.2.7"),
-        replace(LABELS, host_address=""),
+        replace(LABELS, port_name="1", port_number=515),
+        replace(LABELS, port_name="2", host_address="127.0.0.1"),
+        replace(LABELS, port_name="3", host_address="192.0.2.7"),
+        replace(LABELS, port_name="4", host_address=""),
     )
     assert told(windows, "prints-elsewhere") == []
 
