@@ -45,7 +45,8 @@ def _impact(plan: Plan) -> Iterator[str]:
     yield from ("", "## Impact", "")
     yield (
         f"{len(started)} of {plural(len(plan.hosts), 'host')} to change, in "
-        f"{plural(len(plan.waves), 'wave')} of {', '.join(str(len(wave)) for wave in plan.waves) or '0'}. The run stops when more than "
+        f"{plural(len(plan.waves), 'wave')} of {', '.join(str(len(wave)) for wave in plan.waves) or '0'}."
+        f" The run stops when more than "
         f"{_text(plan.max_fail)} fail, or more than {_text(plan.max_unreachable)} cannot be reached."
     )
     yield from ("", "| Host | Address | Window | What changes | Hazards |", "|---|---|---|---|---|")
