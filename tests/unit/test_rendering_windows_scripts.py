@@ -1,20 +1,13 @@
-"""Values in PowerShell scripts, and the rules of a run as they are asked for."""
+"""The rules of a run as they are asked for, and the scripts that make them."""
 
 import re
 from collections.abc import Mapping
 from ipaddress import ip_network
 from pathlib import Path
 
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
-from fwfix.errors import RenderError
-from fwfix.lab.windows.powershell import DESKTOP_5_1, Engine, Host
 from fwfix.model.policy import Action, Protection, Protocol, Service
 from fwfix.model.script import Script
 from fwfix.rendering.environment import Renderer
-from fwfix.rendering.powershell import here_string, quote_for_powershell
 from fwfix.rendering.windows import (
     WindowsContext,
     make_rules,
@@ -39,30 +32,6 @@ def wish(*allowed: str, port: int = 9100) -> Protection:
 def scripts(*wishes: Protection) -> Mapping[str, Script]:
     context = WindowsContext(run_id=RUN, protections=wishes, fwfix_version="0.1.0", desired="sha256:0")
     return windows_scripts(Renderer(), context)
-
-
-@given(st.text(st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp")), max_size=40))
-def test_a_quoted_value_is_that_value_in_powershell(value: str) -> None:
-    said = Engine(edition=DESKTOP_5_1, host=Host()).run(
-        f"[Console]::Out.Write('<' + {quote_for_powershell(value)} + '>')"
-    )
-    assert said.stdout.decode() == f"<{value}>"
-
-
-@pytest.mark.parametrize("quote", ["'", "\u2018", "\u2019", "\u201a", "\u201b"])
-def test_every_quote_that_powershell_knows_is_doubled(quote: str) -> None:
-    assert quote_for_powershell(f"a{quote};exit") == f"'a{quote}{quote};exit'"
-
-
-@pytest.mark.parametrize("bad", ["a\nb", "a\0b", "a\rb", "\u2028", "\x1b[0m"])
-def test_a_value_with_control_characters_is_refused(bad: str) -> None:
-    with pytest.raises(RenderError):
-        quote_for_powershell(bad)
-
-
-def test_a_file_that_would_end_its_own_here_string_is_refused() -> None:
-    with pytest.raises(RenderError):
-        here_string("one\n'@ + (exit 1)\n")
 
 
 def test_the_files_for_a_host_are_plain_ascii() -> None:
