@@ -22,7 +22,7 @@ from fwfix.lab.windows.wsman import (
     WsmanServer,
     write_self_signed,
 )
-from fwfix.lab.windows.wsman.sealing import CONTENT_TYPE
+from fwfix.lab.windows.wsman.sealing import PROTOCOL, sealed_type
 
 SOAP = "application/soap+xml;charset=UTF-8"
 IDENTIFY = (
@@ -118,7 +118,7 @@ class Sealed:
         return self.client.post(b"", Authorization=f"Negotiate {base64.b64encode(token).decode()}")
 
     def send(self, body: bytes) -> http.client.HTTPResponse:
-        return self.client.post(body, Authorization="", Content_Type=CONTENT_TYPE)
+        return self.client.post(body, Authorization="", Content_Type=sealed_type(PROTOCOL))
 
 
 class Runner(Protocol):

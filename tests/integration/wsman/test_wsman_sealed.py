@@ -7,7 +7,7 @@ import pytest
 import spnego
 from spnego._ntlm_raw.messages import AvId, Challenge
 
-from fwfix.lab.windows.wsman.sealing import CONTENT_TYPE, seal, unseal
+from fwfix.lab.windows.wsman.sealing import PROTOCOL, seal, sealed_type, unseal
 
 if TYPE_CHECKING:
     from conftest import NewSealed, Sealed, Start
@@ -18,7 +18,7 @@ NEGOTIATE = b"NTLMSSP\x00\x01\x00\x00\x00" + b"\xff" * 28
 def test_a_sealed_message_is_answered_sealed(sealed: "Sealed") -> None:
     assert sealed.log_on() == 200
     answer = sealed.send(seal(sealed.client.identify, sealed))
-    assert (answer.status, answer.getheader("Content-Type")) == (200, CONTENT_TYPE)
+    assert (answer.status, answer.getheader("Content-Type")) == (200, sealed_type(PROTOCOL))
     assert b"IdentifyResponse" in unseal(answer.content, sealed)
 
 
@@ -52,7 +52,7 @@ def test_a_message_that_was_not_sealed_for_now_and_here_closes_the_connection(
             "head": body.replace(b"OriginalContent", b"Original"),
             "empty": b"--Encrypted Boundary--\r\n",
         }.get(damage, body)
-    answer = mine.client.post(body, Authorization="", Content_Type=CONTENT_TYPE)
+    answer = mine.client.post(body, Authorization="", Content_Type=sealed_type(PROTOCOL))
     assert (answer.status, answer.content, answer.getheader("Connection")) == (400, b"", "close")
     assert other.send(seal(mine.client.identify, other)).status == (400 if damage == "other key" else 200)
 

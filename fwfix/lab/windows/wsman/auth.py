@@ -1,16 +1,37 @@
-"""Who is at the other end: NTLM and SPNEGO per connection, Basic and certificates per request."""
+"""Who is at the other end: NTLM, Kerberos and SPNEGO per connection, Basic and certificates per request."""
 
 import base64
 import binascii
 from dataclasses import dataclass
+from typing import Protocol
 
 from fwfix.lab.windows.cmd.machine import User
 from fwfix.lab.windows.wsman.accounts import Account, AccountBook
 from fwfix.lab.windows.wsman.config import WsmanConfig
+from fwfix.lab.windows.wsman.kerberos import KerberosLogon, is_kerberos
 from fwfix.lab.windows.wsman.ntlm import Binding, Claim, DeniedError, Logon, TokenError
+from fwfix.lab.windows.wsman.sealing import Context
 from fwfix.lab.windows.wsman.wire import Request
 
 MUTUAL = "http://schemas.dmtf.org/wbem/wsman/1/wsman/secprofile/https/mutual"
+_NEGOTIATED = ("negotiate", "kerberos")
+
+
+class Exchange(Context, Protocol):
+    """A logon in several messages."""
+
+    via: str
+
+    @property
+    def complete(self) -> bool:
+        """Whether the client has proved who it is."""
+
+    @property
+    def claim(self) -> Claim | None:
+        """Who the client says it is, once it said so."""
+
+    def step(self, token: bytes) -> bytes | None:
+        """Take a token and return the one to answer with; raise TokenError or DeniedError."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,12 +53,12 @@ class Accepted:
 
     Attributes:
         logon: seals messages; None where the scheme cannot.
-        token: the last word of the exchange, which goes into the reply.
+        last: the last word of the exchange, a value of WWW-Authenticate; empty for none.
     """
 
     user: User
-    logon: Logon | None = None
-    token: bytes | None = None
+    logon: Context | None = None
+    last: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +79,7 @@ class Gate:
         self._book = book
         self._config = config
         self._channel = channel
-        self._pending: Logon | None = None
+        self._pending: Exchange | None = None
         self._standing: Accepted | None = None
 
     def check(self, request: Request) -> Accepted | Challenged:
@@ -67,8 +88,8 @@ class Gate:
         if not scheme:
             return self._standing or self._refused()
         self._standing = None
-        if scheme.lower() == "negotiate":
-            return self._negotiate(value)
+        if scheme.lower() in _NEGOTIATED:
+            return self._negotiate(scheme, value)
         if scheme.lower() == "basic":
             return self._basic(value)
         if request.header("authorization") == MUTUAL:
@@ -77,44 +98,51 @@ class Gate:
 
     def _refused(self) -> Challenged:
         self._pending = None
-        return Challenged(offers=("Negotiate", *(('Basic realm="WSMAN"',) if self._config.basic else ())))
+        kerberos = ("Kerberos",) if self._config.keytab is not None else ()
+        basic = ('Basic realm="WSMAN"',) if self._config.basic else ()
+        return Challenged(offers=("Negotiate", *kerberos, *basic))
 
-    def _negotiate(self, value: str) -> Accepted | Challenged:
-        if self._pending is None:
-            binding = Binding(
-                level=self._config.channel_binding,
-                data=self._channel.binding if self._channel is not None else None,
-            )
-            self._pending = Logon(
-                machine=self._config.machine, password_of=self._password_of, binding=binding
-            )
-        logon = self._pending
+    def _negotiate(self, scheme: str, value: str) -> Accepted | Challenged:
         try:
-            answer = logon.step(base64.b64decode(value, validate=True))
+            token = base64.b64decode(value, validate=True)
+            self._pending = logon = self._pending or self._exchange(token)
+            answer = logon.step(token)
         except DeniedError:
-            self._recorded(logon, proved=False)
+            assert self._pending is not None
+            self._recorded(self._pending, proved=False)
             return self._refused()
         except (TokenError, binascii.Error, ValueError):
             return self._refused()
-        if logon.complete:
-            return self._completed(logon, answer)
-        return Challenged(offers=(f"Negotiate {base64.b64encode(answer or b'').decode()}",))
+        said = f"{scheme} {base64.b64encode(answer or b'').decode()}"
+        return (
+            self._completed(logon, said if answer else "") if logon.complete else Challenged(offers=(said,))
+        )
 
-    def _completed(self, logon: Logon, token: bytes | None) -> Accepted | Challenged:
+    def _exchange(self, token: bytes) -> Exchange:
+        """Begin a logon of the kind that its first token is of."""
+        binding = Binding(
+            level=self._config.channel_binding,
+            data=self._channel.binding if self._channel is not None else None,
+        )
+        if self._config.keytab is not None and is_kerberos(token):
+            return KerberosLogon(keytab=self._config.keytab, binding=binding)
+        return Logon(machine=self._config.machine, password_of=self._password_of, binding=binding)
+
+    def _completed(self, logon: Exchange, last: str) -> Accepted | Challenged:
         self._pending = None
         account = self._recorded(logon, proved=True)
         if account is None:
             return self._refused()
         self._standing = Accepted(user=self._user(account), logon=logon)
-        return Accepted(user=self._standing.user, logon=logon, token=token)
+        return Accepted(user=self._standing.user, logon=logon, last=last)
 
-    def _recorded(self, logon: Logon, *, proved: bool) -> Account | None:
+    def _recorded(self, logon: Exchange, *, proved: bool) -> Account | None:
         """Count the attempt; return the account if it may come in."""
         claim = logon.claim
         if claim is None:
             return None
         account = self._account(claim)
-        accepted = self._book.record(claim.name, account, via="negotiate", proved=proved)
+        accepted = self._book.record(claim.name, account, via=logon.via, proved=proved)
         return account if accepted else None
 
     def _password_of(self, claim: Claim) -> str | None:

@@ -3,12 +3,13 @@
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum
+from pathlib import Path
 
 from fwfix.lab.windows.cmd.machine import Machine
 
 
 class ChannelBinding(Enum):
-    """CbtHardeningLevel: what NTLM inside TLS must say about the certificate it sees."""
+    """CbtHardeningLevel: what a logon inside TLS must say about the certificate it sees."""
 
     NONE = "None"
     RELAXED = "Relaxed"
@@ -33,6 +34,7 @@ class WsmanConfig:
     """How one twin's service answers.
 
     Attributes:
+        keytab: keys of the host's service principals; without it there is no Kerberos.
         connection_timeout: how long a connection may stay silent, also in the middle of a request.
         linger: how long a Receive that has output waits for more, or for the end of the command.
         activity_ids: whether every answer carries an ActivityId, as some of the recorded hosts do.
@@ -44,6 +46,7 @@ class WsmanConfig:
     allow_unencrypted: bool = False
     basic: bool = False
     certificate: bool = False
+    keytab: Path | None = None
     channel_binding: ChannelBinding = ChannelBinding.RELAXED
     connection_timeout: timedelta = timedelta(seconds=120)
     linger: timedelta = timedelta(milliseconds=200)

@@ -1,6 +1,5 @@
 """One connection from first byte to last: HTTP, logon, sealing, SOAP, and the trouble that tests want."""
 
-import base64
 import re
 import socket
 import struct
@@ -13,7 +12,7 @@ from fwfix.lab.windows.wsman import service
 from fwfix.lab.windows.wsman.auth import Accepted, Challenged, Gate
 from fwfix.lab.windows.wsman.config import WsmanConfig
 from fwfix.lab.windows.wsman.operations import Caller, Operations
-from fwfix.lab.windows.wsman.sealing import CONTENT_TYPE, SealError, is_sealed, seal, unseal
+from fwfix.lab.windows.wsman.sealing import SealError, is_sealed, protocol_of, seal, sealed_type, unseal
 from fwfix.lab.windows.wsman.trouble import Mishap, Troubles
 from fwfix.lab.windows.wsman.wire import BadRequestError, GoneError, Reply, Request, Wire
 
@@ -102,8 +101,7 @@ class Connection:
         return self._authenticated(request, decision)
 
     def _authenticated(self, request: Request, accepted: Accepted) -> Reply:
-        token = base64.b64encode(accepted.token).decode() if accepted.token else ""
-        extra = (("WWW-Authenticate", f"Negotiate {token}"),) if token else ()
+        extra = (("WWW-Authenticate", accepted.last),) if accepted.last else ()
         if not request.body:
             return Reply(status=200, headers=extra)
         content_type = request.header("content-type")
@@ -124,10 +122,11 @@ class Connection:
             # The two ends no longer share a key: nothing on this connection can be understood any more.
             return Reply(status=400, close=True)
         found = self._soap_answer(request, message, accepted)
+        protocol = protocol_of(request.header("content-type"))
         return Reply(
             status=found.status,
-            body=seal(found.body, accepted.logon),
-            headers=(("Content-Type", CONTENT_TYPE), *extra),
+            body=seal(found.body, accepted.logon, protocol),
+            headers=(("Content-Type", sealed_type(protocol)), *extra),
         )
 
     def _soap_answer(self, request: Request, body: bytes, accepted: Accepted) -> service.Answer:

@@ -181,6 +181,8 @@ def _session_key(message: Authenticate, exchange_key: bytes) -> bytes:
 class Logon:
     """One logon on one connection: tokens until it is complete, then messages sealed with its key."""
 
+    via = "negotiate"
+
     def __init__(self, *, machine: Machine, password_of: PasswordOf, binding: Binding) -> None:
         self._acceptor = _Acceptor(machine=machine, password_of=password_of, binding=binding)
         self._context: NTLMProxy | NegotiateProxy | None = None

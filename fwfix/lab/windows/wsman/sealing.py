@@ -7,7 +7,7 @@ from typing import Protocol
 from fwfix.errors import LabError
 
 PROTOCOL = "application/HTTP-SPNEGO-session-encrypted"
-CONTENT_TYPE = f'multipart/encrypted;protocol="{PROTOCOL}";boundary="Encrypted Boundary"'
+KERBEROS = "application/HTTP-Kerberos-session-encrypted"
 _PARTS = re.compile(
     rb"\A--\s?Encrypted Boundary\r\n"
     rb"[ \t]*Content-Type: application/HTTP-(?:SPNEGO|Kerberos)-session-encrypted\r\n"
@@ -39,6 +39,16 @@ def is_sealed(content_type: str) -> bool:
     return content_type.lower().startswith("multipart/encrypted")
 
 
+def protocol_of(announced: str) -> str:
+    """Return what a sealed request calls its sealing: by the scheme of its logon, not by what is inside."""
+    return KERBEROS if KERBEROS.lower() in announced.lower() else PROTOCOL
+
+
+def sealed_type(protocol: str) -> str:
+    """Return the header of a sealed reply."""
+    return f'multipart/encrypted;protocol="{protocol}";boundary="Encrypted Boundary"'
+
+
 def unseal(body: bytes, context: Context) -> bytes:
     """Return the message in a sealed body.
 
@@ -59,11 +69,11 @@ def unseal(body: bytes, context: Context) -> bytes:
     return message
 
 
-def seal(message: bytes, context: Context) -> bytes:
+def seal(message: bytes, context: Context, protocol: str = PROTOCOL) -> bytes:
     """Return the sealed body for a message."""
     signature, data = context.seal(message)
     head = (
-        f"--Encrypted Boundary\r\n\tContent-Type: {PROTOCOL}\r\n"
+        f"--Encrypted Boundary\r\n\tContent-Type: {protocol}\r\n"
         f"\tOriginalContent: type=application/soap+xml;charset=UTF-8;Length={len(message)}\r\n"
         "--Encrypted Boundary\r\n\tContent-Type: application/octet-stream\r\n"
     )
