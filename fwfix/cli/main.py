@@ -1,6 +1,7 @@
 """The program: its own options, its commands, and how an error ends it."""
 
 import errno
+import gc
 import logging
 import os
 import sys
@@ -30,6 +31,7 @@ EXIT_USAGE = 2
 EXIT_REFUSED = 5
 EXIT_INTERRUPTED = 130
 
+_GARBAGE_AFTER = 50_000
 # The disk's trouble, which is no bug of ours.
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 _LEVELS = ("debug", "info", "warning", "error")
@@ -91,6 +93,8 @@ def configure(
 
 def main() -> NoReturn:
     """Run the program and end it with the contract's exit code."""
+    # A start makes ten thousands of objects that all stay; looking for cycles among them is a tenth of it.
+    gc.set_threshold(_GARBAGE_AFTER)
     try:
         app()
     except FwfixError as error:

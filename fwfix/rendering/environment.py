@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from jinja2 import meta
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from fwfix.errors import RenderError
@@ -92,8 +91,7 @@ class Renderer:
             if current in found:
                 continue
             found.add(current)
-            source, _, _ = self._loader.get_source(self._environment, current)
-            for other in meta.find_referenced_templates(self._environment.parse(source, current)):
+            for other in self._loader.references(self._environment, current):
                 if other is None:
                     return None
                 waiting.append(other)

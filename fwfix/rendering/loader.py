@@ -1,12 +1,14 @@
 """Finds templates: the site's own directories first, then the ones that fwfix brings along."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import jinja2
+from jinja2 import meta, nodes
 
 from fwfix.errors import RenderError
 from fwfix.model.script import TemplateOrigin
@@ -47,6 +49,8 @@ class TracingLoader(jinja2.BaseLoader):
     def __init__(self, directories: Sequence[Path]) -> None:
         self._places = (*directories, builtin_templates())
         self.used: dict[str, TemplateOrigin] = {}
+        self._trees: dict[str, nodes.Template] = {}
+        self._references: dict[str, tuple[str | None, ...]] = {}
 
     def get_source(self, environment: jinja2.Environment, template: str) -> Source:
         """Return text, path and a freshness check, as Jinja asks for them."""
@@ -54,6 +58,29 @@ class TracingLoader(jinja2.BaseLoader):
         path = self.find(template)
         self.used[template] = self._origin_of(template, path)
         return _read(path), str(path), lambda: True
+
+    def load(
+        self,
+        environment: jinja2.Environment,
+        name: str,
+        globals: MutableMapping[str, Any] | None = None,  # noqa: A002 - Jinja calls it so
+    ) -> jinja2.Template:
+        """Compile a template, from the tree that `references` has read where it did."""
+        tree = self._trees.pop(name, None) or self._parse(environment, name)
+        code = environment.compile(tree, name, str(self.find(name)))
+        return environment.template_class.from_code(environment, code, globals or {}, lambda: True)
+
+    def references(self, environment: jinja2.Environment, name: str) -> tuple[str | None, ...]:
+        """Return the templates that one names itself; None for a name that is computed."""
+        if name not in self._references:
+            tree = self._parse(environment, name)
+            self._references[name] = tuple(meta.find_referenced_templates(tree))
+            self._trees[name] = tree
+        return self._references[name]
+
+    def _parse(self, environment: jinja2.Environment, name: str) -> nodes.Template:
+        source, _, _ = self.get_source(environment, name)
+        return environment.parse(source, name)
 
     def describe(self, name: str) -> TemplateOrigin:
         """Return where a template would be taken from.
