@@ -263,7 +263,10 @@ def _fleet(
 
 
 def _announce_wait(work: Work, gate: SiteGate, plan: Plan) -> None:
-    opens = gate.next_opening([each.host for each in plan.hosts])
+    from fwfix.runner.maintenance import budget_of
+
+    budgets = {each.host.name: budget_of(each) for each in plan.hosts}
+    opens = gate.next_opening(budgets, [each.host for each in plan.hosts])
     if opens is not None and opens > datetime.now(UTC):
         minutes = round((opens - datetime.now(UTC)).total_seconds() / 60)
         said = f"waiting for windows: the next opens at {opens:%Y-%m-%dT%H:%M:%SZ}, in {minutes} min"

@@ -103,7 +103,7 @@ def _last_starts(each: Listed, at: datetime, budgets: Mapping[str, timedelta]) -
     if not each.hosts:
         yield Line("  no host uses it")
         return
-    stretches = merge(each.openings)
+    stretches = tuple(merge(sorted(each.openings)))
     for name in each.hosts:
         budget = budgets[name]
         needs = f"  {name}: may need {round(budget.total_seconds())} s"

@@ -1,18 +1,19 @@
 """When hosts may be changed: the inventory's windows and blackouts, read from text and from .ics files."""
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import cached_property
-from itertools import takewhile
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
 
 from fwfix.errors import InventoryError
 from fwfix.model.host import Host
 from fwfix.model.inventory import Inventory
-from fwfix.model.window import Opening, Window, clip, parse_window
+from fwfix.model.window import Opening, Window, apart, clip, merge, parse_window
 
 _ICS = re.compile(r".*\.ics", re.IGNORECASE)
 _LARGEST_ICS = 8 * 1024 * 1024
@@ -60,8 +61,8 @@ class Calendar:
 
     @cached_property
     def _fixed(self) -> tuple[Opening, ...]:
-        """The blackouts of the calendar files, which are opened when somebody asks."""
-        return tuple(sorted(each for path in self._files for each in read_ics(path)))
+        """The blackouts of the calendar files, opened when somebody asks; joined where they touch."""
+        return tuple(merge(sorted(each for path in self._files for each in read_ics(path))))
 
     def of_host(self, host: Host) -> NamedWindow | None:
         """Return the window of a host; None where it has none."""
@@ -75,6 +76,12 @@ class Calendar:
         """
         return self._find(text, None)
 
+    def stretches(self, window: Window, at: datetime) -> Iterator[Opening]:
+        """Yield when a window is open after `at` without the blackouts' part, in whole stretches."""
+        openings = apart(window.openings(at))
+        pieces = (left for each in openings for left in clip([each], self.blackouts(each)))
+        return merge(left for left in pieces if left.end > at)
+
     def openings(self, window: Window, at: datetime) -> Iterator[Opening]:
         """Yield the openings of a window that end after `at`, without the blackouts' part."""
         for opening in window.openings(at):
@@ -84,9 +91,8 @@ class Calendar:
 
     def blackouts(self, during: Opening) -> Iterator[Opening]:
         """Yield every blackout that touches a stretch of time."""
-        for blackout in self._fixed:
-            if blackout.start < during.end and blackout.end > during.start:
-                yield blackout
+        first = bisect_right(self._fixed, during.start, key=lambda each: each.end)
+        yield from takewhile(lambda each: each.start < during.end, islice(self._fixed, first, None))
         for window in self._recurring:
             yield from takewhile(lambda each: each.start < during.end, window.openings(during.start))
 

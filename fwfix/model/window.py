@@ -260,24 +260,40 @@ def clip(openings: Iterable[Opening], blackouts: Iterable[Opening]) -> Iterator[
             yield Opening(start=start, end=opening.end)
 
 
-def intersect(one: Iterable[Opening], other: Iterable[Opening]) -> tuple[Opening, ...]:
-    """Return the stretches that lie in both; both sides are finite."""
-    others = tuple(other)
-    found = {
-        Opening(start=max(a.start, b.start), end=min(a.end, b.end))
-        for a in one
-        for b in others
-        if max(a.start, b.start) < min(a.end, b.end)
-    }
-    return tuple(sorted(found))
-
-
-def merge(openings: Iterable[Opening]) -> tuple[Opening, ...]:
-    """Join openings that touch or overlap, so that a stretch is as long as it really is."""
-    merged: list[Opening] = []
-    for opening in sorted(openings):
-        if merged and opening.start <= merged[-1].end:
-            merged[-1] = Opening(start=merged[-1].start, end=max(merged[-1].end, opening.end))
+def intersect(one: Iterable[Opening], other: Iterable[Opening]) -> Iterator[Opening]:
+    """Yield the stretches that lie in both, as far as they are asked for; both are as `merge` leaves them."""
+    left, right = iter(one), iter(other)
+    a, b = next(left, None), next(right, None)
+    while a is not None and b is not None:
+        start, end = max(a.start, b.start), min(a.end, b.end)
+        if start < end:
+            yield Opening(start=start, end=end)
+        if a.end <= b.end:
+            a = next(left, None)
         else:
-            merged.append(opening)
-    return tuple(merged)
+            b = next(right, None)
+
+
+def merge(openings: Iterable[Opening]) -> Iterator[Opening]:
+    """Yield openings, which are sorted by their start, joined where they touch or overlap."""
+    stretch: Opening | None = None
+    for opening in openings:
+        if stretch is None:
+            stretch = opening
+        elif opening.start <= stretch.end:
+            stretch = Opening(start=stretch.start, end=max(stretch.end, opening.end))
+        else:
+            yield stretch
+            stretch = opening
+    if stretch is not None:
+        yield stretch
+
+
+def apart(openings: Iterable[Opening]) -> Iterator[Opening]:
+    """Yield openings, which are sorted by their start, without what an earlier one of them covers."""
+    covered: datetime | None = None
+    for opening in openings:
+        start = opening.start if covered is None else max(opening.start, covered)
+        if start < opening.end:
+            yield Opening(start=start, end=opening.end)
+            covered = opening.end

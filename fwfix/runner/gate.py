@@ -12,7 +12,14 @@ from fwfix.model.inventory import Inventory, WindowText
 from fwfix.model.plan import HostPlan, Reason
 from fwfix.model.window import Opening, clip
 from fwfix.runner.context import Brake
-from fwfix.runner.maintenance import HostWindow, budget_of, host_window, refuse_start
+from fwfix.runner.maintenance import (
+    HostWindow,
+    budget_of,
+    host_window,
+    open_stretches,
+    refuse_start,
+    windows_of,
+)
 
 # The wall clock is asked again this often while waiting: it may step, and the machine may have slept.
 _LOOK_AGAIN_SECONDS = 15.0
@@ -57,16 +64,18 @@ class WindowGate:
         self._asked: NamedWindow | None = self._calendar.of_text(options.window) if options.window else None
         self._options = options
         self._clock = clock
+        self._known: dict[tuple[NamedWindow, ...], HostWindow] = {}
         # Where windows are in use, a host without one is an oversight until somebody says otherwise.
         self._in_use = bool(windows) or any(host.window is not None for host in hosts)
 
     def __call__(self, plan: HostPlan, brake: Brake) -> Reason | None:
         """Return why a host must not be started; with `wait`, not before its window has opened."""
         while True:
-            reason = self._refuse(plan.host, budget_of(plan))
+            budget = budget_of(plan)
+            reason = self._refuse(plan.host, budget)
             if reason is None or not self._options.wait or brake.held is not None:
                 return reason
-            opens = self._opens(plan.host)
+            opens = self._opens(plan.host, budget)
             if opens is None:
                 return reason
             brake.pause(min(_LOOK_AGAIN_SECONDS, max(0.05, (opens - self._clock()).total_seconds())))
@@ -76,10 +85,10 @@ class WindowGate:
         """Whether the glass was broken, so that windows and blackouts do not count."""
         return bool(self._options.break_glass)
 
-    def next_opening(self, hosts: Sequence[Host]) -> datetime | None:
-        """Return when the first of the hosts may be started; None if none ever may."""
-        found = [opens for host in hosts if (opens := self._opens(host)) is not None]
-        return min(found, default=None)
+    def next_opening(self, budgets: Mapping[str, timedelta], hosts: Sequence[Host]) -> datetime | None:
+        """Return when the first of the hosts may be started, and its budget fits; None if none ever may."""
+        found = (self._opens(host, budgets[host.name]) for host in hosts)
+        return min((opens for opens in found if opens is not None), default=None)
 
     def refuse_closed(self, budgets: Mapping[str, timedelta], hosts: Sequence[Host]) -> None:
         """Refuse the whole run where no host may be started now; nobody has been contacted.
@@ -94,29 +103,36 @@ class WindowGate:
             return
         first = reasons[0]
         assert first is not None
-        opens = self.next_opening(hosts)
+        opens = self.next_opening(budgets, hosts)
         if self._options.wait and opens is not None:
             return
-        said = f"The next opening is at {opens:%Y-%m-%dT%H:%M:%SZ}; wait for it with --wait." if opens else ""
-        raise RefusedError(
-            f"no host may be started now: {first.message}", next=said or first.next, code=first.code
-        )
+        if opens is not None:
+            said = f"The next opening is at {opens:%Y-%m-%dT%H:%M:%SZ}; wait for it with --wait."
+        elif self._window(hosts[0], self._clock()).following is not None:
+            said = "No opening to come is long enough."
+        else:
+            said = first.next
+        raise RefusedError(f"no host may be started now: {first.message}", next=said, code=first.code)
 
-    def _opens(self, host: Host) -> datetime | None:
+    def _opens(self, host: Host, budget: timedelta) -> datetime | None:
         """Return when a host that is held up now may be started; None if that is not to be expected."""
         now = self._clock()
-        window = self._window(host)
-        if window.openings is not None:
-            following = window.next_after(now)
-            return None if following is None else following.start
+        windows = windows_of(self._calendar, host, self._asked)
+        if windows:
+            coming = (each for each in open_stretches(self._calendar, windows, now) if each.start > now)
+            return next((each.start for each in coming if each.end - each.start >= budget), None)
         if self._in_use and not self._options.now:
             return None
         # Without a window only a blackout holds it up.
         ahead = Opening(start=now, end=now + _FAR)
         return next((left.start for left in clip([ahead], self._calendar.blackouts(ahead))), None)
 
-    def _window(self, host: Host) -> HostWindow:
-        return host_window(self._calendar, host, self._asked, self._clock())
+    def _window(self, host: Host, now: datetime) -> HostWindow:
+        windows = windows_of(self._calendar, host, self._asked)
+        known = self._known.get(windows)
+        if known is None or not known.holds(now):
+            known = self._known[windows] = host_window(self._calendar, windows, now)
+        return known
 
     def _refuse(self, host: Host, budget: timedelta) -> Reason | None:
         if self._options.break_glass:
@@ -129,8 +145,8 @@ class WindowGate:
                 message=f"a blackout lasts until {blackout.end:%Y-%m-%dT%H:%M:%SZ}",
                 next="wait until then, or override it: --break-glass REASON",
             )
-        window = self._window(host)
-        if window.openings is None and self._in_use and not self._options.now:
+        window = self._window(host, now)
+        if not window.limited and self._in_use and not self._options.now:
             return Reason(
                 code="no-window",
                 message=f"{host.name} has no maintenance window, and others in this inventory have",

@@ -1,8 +1,9 @@
 """Which hosts may be changed when: openings of windows, and whether a host's budget still fits. Pure."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import reduce
 from itertools import islice
 
 from fwfix.deadlines import deadline_for, worst_case
@@ -10,33 +11,35 @@ from fwfix.loading.calendar import Calendar, NamedWindow
 from fwfix.model.host import Host
 from fwfix.model.plan import HostPlan, Reason
 from fwfix.model.policy import Protection
-from fwfix.model.window import Opening, intersect, merge
+from fwfix.model.window import Opening, intersect
 
 # After its deadline a host reverts by itself: the revert, and one more try of it, belong to the budget.
 REVERT_ALLOWANCE = timedelta(seconds=60)
-# Openings further away than these are nobody's plan for tonight.
-_OPENINGS_LOOKED_AT = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostWindow:
-    """When one host may be started.
+    """When a host may be started, seen from one moment.
 
     Attributes:
+        at: that moment.
         name: of the host's window, for messages; empty where there is none.
-        openings: finite, sorted, with blackouts taken out; None where nothing limits the host.
+        limited: False where nothing limits the host.
+        current: the opening in progress, blackouts taken out.
+        following: the first opening that is still to come; None where it does not open again.
     """
 
+    at: datetime
     name: str
-    openings: tuple[Opening, ...] | None
+    limited: bool = True
+    current: Opening | None = None
+    following: Opening | None = None
 
-    def open_at(self, instant: datetime) -> Opening | None:
-        """Return the opening that holds an instant."""
-        return next((each for each in self.openings or () if each.holds(instant)), None)
-
-    def next_after(self, instant: datetime) -> Opening | None:
-        """Return the next opening that starts after an instant."""
-        return next((each for each in self.openings or () if each.start > instant), None)
+    def holds(self, instant: datetime) -> bool:
+        """Tell whether it is the same at another moment: nothing has opened or closed since."""
+        if self.current is not None:
+            return self.at <= instant < self.current.end
+        return self.at <= instant and (self.following is None or instant < self.following.start)
 
 
 def budget_of(plan: HostPlan) -> timedelta:
@@ -50,29 +53,41 @@ def expected_budget(host: Host, protections: tuple[Protection, ...]) -> timedelt
     return deadline_for(host.platform, worst, None) + REVERT_ALLOWANCE
 
 
-def host_window(calendar: Calendar, host: Host, asked: NamedWindow | None, at: datetime) -> HostWindow:
-    """Return when a host may be started: its own window and the one asked for together; blackouts win."""
-    own = calendar.of_host(host)
-    chosen = [each for each in (own, asked) if each is not None]
-    if not chosen:
-        return HostWindow(name="", openings=None)
-    found = [merge(islice(calendar.openings(each.window, at), _OPENINGS_LOOKED_AT)) for each in chosen]
-    openings = found[0] if len(found) == 1 else intersect(found[0], found[1])
-    name = " and ".join(dict.fromkeys(each.name for each in chosen))
-    return HostWindow(name=name, openings=openings)
+def windows_of(calendar: Calendar, host: Host, asked: NamedWindow | None) -> tuple[NamedWindow, ...]:
+    """Return the windows that a host must keep to: its own, and the one asked for."""
+    return tuple(each for each in (calendar.of_host(host), asked) if each is not None)
+
+
+def open_stretches(calendar: Calendar, windows: Sequence[NamedWindow], at: datetime) -> Iterator[Opening]:
+    """Yield when all of these windows are open after `at`, as long as each stretch really is; blackouts win.
+
+    It ends where the windows themselves do: recurrences are followed for eight years.
+    """
+    found = [calendar.stretches(each.window, at) for each in windows]
+    return reduce(intersect, found)
+
+
+def host_window(calendar: Calendar, windows: Sequence[NamedWindow], at: datetime) -> HostWindow:
+    """Return when a host with these windows may be started."""
+    if not windows:
+        return HostWindow(at=at, name="", limited=False)
+    current: Opening | None = None
+    following: Opening | None = None
+    for each in open_stretches(calendar, windows, at):
+        if each.start > at:
+            following = each
+            break
+        current = each
+    name = " and ".join(dict.fromkeys(each.name for each in windows))
+    return HostWindow(at=at, name=name, current=current, following=following)
 
 
 def refuse_start(window: HostWindow, budget: timedelta, now: datetime) -> Reason | None:
     """Return why a host must not be started now; None if it may."""
-    if window.openings is None:
+    opening, following = window.current, window.following
+    if not window.limited or (opening is not None and now + budget <= opening.end):
         return None
-    opening = window.open_at(now)
-    if opening is not None and now + budget <= opening.end:
-        return None
-    following = window.next_after(now)
-    opens = (
-        f"it opens next at {following.start:%Y-%m-%dT%H:%M:%SZ}" if following else "it does not open again"
-    )
+    opens = f"it opens next at {_z(following.start)}" if following else "it does not open again"
     if opening is not None:
         needs = f"{round(budget.total_seconds())} s"
         return Reason(

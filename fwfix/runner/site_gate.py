@@ -40,9 +40,9 @@ class SiteGate:
         """Return why a host must not be started."""
         return self._windows(plan, brake) or self._blackout()
 
-    def next_opening(self, hosts: Sequence[Host]) -> datetime | None:
-        """Return when the first of the hosts may be started; None if none ever may."""
-        return self._windows.next_opening(hosts)
+    def next_opening(self, budgets: Mapping[str, timedelta], hosts: Sequence[Host]) -> datetime | None:
+        """Return when the first of the hosts may be started, and its budget fits; None if none ever may."""
+        return self._windows.next_opening(budgets, hosts)
 
     def refuse_closed(self, budgets: Mapping[str, timedelta], hosts: Sequence[Host]) -> None:
         """Refuse the whole run where no host may be started now; nobody has been contacted.
