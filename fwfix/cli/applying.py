@@ -90,9 +90,9 @@ def from_plan(applying: Applying, path: Path, limit: str | None, *, waves: str |
     check_secrets(plan, store)
     gate = gate_of(applying, plan, site)
     begun = begin("apply", run_id=plan.run_id, ticket=ticket, plan_digest=saved.file.digest)
-    with (
-        journal_of(applying.context) as journal,
-        opened(
+    with journal_of(applying.context) as journal:
+        journal.refuse_taken(begun.run_id)
+        with opened(
             applying,
             begun,
             journal=journal,
@@ -100,14 +100,13 @@ def from_plan(applying: Applying, path: Path, limit: str | None, *, waves: str |
             vantages=plan.vantages,
             store=store,
             renderer=make_renderer(None),
-        ) as work,
-    ):
-        work.surroundings.observer.run_started(hosts=len(plan.hosts), run_id=begun.run_id)
-        if applying.gate.wait:
-            _test_credentials(plan, work, forks=applying.forks)
-        paper = Paper(plan_text=saved.content.decode(), approvals=approvals)
-        reports, broken = carry_out(applying, Made(plan=plan, seen={}), work, gate=gate, paper=paper)
-        leave_run(applying, work, reports, broken=broken)
+        ) as work:
+            work.surroundings.observer.run_started(hosts=len(plan.hosts), run_id=begun.run_id)
+            if applying.gate.wait:
+                _test_credentials(plan, work, forks=applying.forks)
+            paper = Paper(plan_text=saved.content.decode(), approvals=approvals)
+            reports, broken = carry_out(applying, Made(plan=plan, seen={}), work, gate=gate, paper=paper)
+            leave_run(applying, work, reports, broken=broken)
     raise AssertionError  # leave_run never returns; the context managers hide that
 
 

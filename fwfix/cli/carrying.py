@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NoReturn
 
@@ -158,6 +158,7 @@ def carry_out(
     _write_start(applying, plan, work, paper)
     if applying.gate.wait:
         _announce_wait(work, gate, plan)
+        made = replace(made, plan=_soonest_first(plan, gate))
     fleet = _fleet(applying, made, work, gate=gate, limits=limits, paper=paper)
     reports = paper.joined(fleet.run(stop_after=applying.stop_after))
     if applying.rollback_on_stop and limits.exceeded is not None and not fleet.broken:
@@ -262,10 +263,18 @@ def _fleet(
     )
 
 
+def _soonest_first(plan: Plan, gate: SiteGate) -> Plan:
+    """Let hosts of a wave that wait long keep no turn from those that need not."""
+    hosts = {each.host.name: each for each in plan.hosts}
+    waves = (gate.soonest_first([hosts[name] for name in wave]) for wave in plan.waves)
+    return replace(plan, waves=tuple(tuple(each.host.name for each in wave) for wave in waves))
+
+
 def _announce_wait(work: Work, gate: SiteGate, plan: Plan) -> None:
     from fwfix.runner.maintenance import budget_of
 
     budgets = {each.host.name: budget_of(each) for each in plan.hosts}
+    gate.count_down_to(work.surroundings.observer.note)
     opens = gate.next_opening(budgets, [each.host for each in plan.hosts])
     if opens is not None and opens > datetime.now(UTC):
         minutes = round((opens - datetime.now(UTC)).total_seconds() / 60)

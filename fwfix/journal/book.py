@@ -27,6 +27,7 @@ from fwfix.journal.records import (
     script_body,
     start_body,
 )
+from fwfix.journal.suggest import taken_run
 from fwfix.journal.transaction import Transaction
 from fwfix.journal.values import RunStart, changes_host
 from fwfix.journal.writer import Writer
@@ -129,10 +130,7 @@ class Journal(History):
         def job(transaction: Transaction) -> None:
             connection = transaction.connection
             if connection.execute("SELECT 1 FROM runs WHERE run_id = ?", (start.run_id,)).fetchone():
-                raise JournalError(
-                    f"The journal has run {start.run_id} already.",
-                    next="A plan is applied once: make a new one.",
-                )
+                raise taken_run(start.run_id)
             insert_run(connection, start, pid=os.getpid(), plan_sha256=plan)
             insert_hosts(connection, start.run_id, records)
             transaction.add_texts(texts.by_digest)

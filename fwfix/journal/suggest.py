@@ -1,9 +1,9 @@
-"""Name the runs that somebody may have meant."""
+"""Name the runs that somebody may have meant, and those that there are already."""
 
 import difflib
 from collections.abc import Sequence
 
-from fwfix.errors import UsageError
+from fwfix.errors import JournalError, UsageError
 
 _MOST = 3
 
@@ -34,4 +34,11 @@ def unknown_run(wanted: str, known: Sequence[str]) -> UsageError:
     return UsageError(
         f"There is no run {wanted!r} in the journal.",
         next=f"The newest is {known[0]}; `fwfix runs list` shows all.",
+    )
+
+
+def taken_run(run_id: str) -> JournalError:
+    """Say that a run is in the journal already."""
+    return JournalError(
+        f"The journal has run {run_id} already.", next="A plan is applied once: make a new one."
     )

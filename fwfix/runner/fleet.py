@@ -100,9 +100,15 @@ def _look(host: Host, context: RunContext, services: Sequence[Service]) -> Seen:
             executor.close()
         took = time.monotonic() - started
         return Seen(observation=None, reason=reason_of(error), prepared=None, round_trip=took)
-    now = time.monotonic()
-    prepared = Prepared(observation=observation, executor=executor, at=now)
-    return Seen(observation=observation, reason=None, prepared=prepared, round_trip=now - started)
+    prepared = Prepared(observation=observation, executor=executor, at=_passed())
+    took = time.monotonic() - started
+    return Seen(observation=observation, reason=None, prepared=prepared, round_trip=took)
+
+
+def _passed() -> float:
+    """Return seconds that go on while this machine sleeps, where it can tell."""
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if clock is None else time.clock_gettime(clock)
 
 
 Gate = Callable[[HostPlan, Brake], Reason | None]
@@ -208,7 +214,7 @@ class Fleet:
             return report
         seen = self._seen.get(plan.host.name)
         prepared = seen.prepared if seen else None
-        if prepared is not None and time.monotonic() - prepared.at > FRESH_SECONDS:
+        if prepared is not None and _passed() - prepared.at > FRESH_SECONDS:
             prepared.executor.close()
             prepared = None
         accepted = self._plan.accepted.covers("unproven", plan.host.name)

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 
 from fwfix.errors import RefusedError
 from fwfix.loading.calendar import Calendar, NamedWindow
+from fwfix.model.duration import format_duration
 from fwfix.model.host import Host
 from fwfix.model.inventory import Inventory, WindowText
 from fwfix.model.plan import HostPlan, Reason
@@ -23,6 +24,8 @@ from fwfix.runner.maintenance import (
 
 # The wall clock is asked again this often while waiting: it may step, and the machine may have slept.
 _LOOK_AGAIN_SECONDS = 15.0
+# While waiting, how long it still takes is said once when no more than this is left.
+_SAID_AT = tuple(timedelta(minutes=minutes) for minutes in (60, 30, 10, 5, 1))
 # Nobody waits longer than this for a blackout to end.
 _FAR = timedelta(days=400)
 
@@ -65,6 +68,8 @@ class WindowGate:
         self._options = options
         self._clock = clock
         self._known: dict[tuple[NamedWindow, ...], HostWindow] = {}
+        self._tell: Callable[[str], None] = _keep_silent
+        self._told: set[tuple[datetime, timedelta]] = set()
         # Where windows are in use, a host without one is an oversight until somebody says otherwise.
         self._in_use = bool(windows) or any(host.window is not None for host in hosts)
 
@@ -78,7 +83,33 @@ class WindowGate:
             opens = self._opens(plan.host, budget)
             if opens is None:
                 return reason
-            brake.pause(min(_LOOK_AGAIN_SECONDS, max(0.05, (opens - self._clock()).total_seconds())))
+            left = opens - self._clock()
+            self._count_down(opens, left)
+            brake.pause(min(_LOOK_AGAIN_SECONDS, max(0.05, left.total_seconds())))
+
+    def count_down_to(self, tell: Callable[[str], None]) -> None:
+        """Tell somebody, while hosts wait, how long it still takes."""
+        self._tell = tell
+
+    def _count_down(self, opens: datetime, left: timedelta) -> None:
+        passed = min((each for each in _SAID_AT if left <= each), default=None)
+        if passed is not None and (opens, passed) not in self._told:
+            self._told.add((opens, passed))
+            rounded = timedelta(seconds=max(1, round(left.total_seconds())))
+            self._tell(f"the window opens in {format_duration(rounded)}, at {opens:%Y-%m-%dT%H:%M:%SZ}")
+
+    def soonest_first(self, plans: Sequence[HostPlan]) -> tuple[HostPlan, ...]:
+        """Return hosts by when they may be started: who waits for tomorrow keeps nobody from starting now."""
+        if not self._options.wait:
+            return tuple(plans)
+        last = datetime.max.replace(tzinfo=UTC)
+        now = self._clock()
+
+        def start_of(plan: HostPlan) -> datetime:
+            budget = budget_of(plan)
+            return now if self._refuse(plan.host, budget) is None else self._opens(plan.host, budget) or last
+
+        return tuple(sorted(plans, key=start_of))
 
     @property
     def is_overridden(self) -> bool:
@@ -153,3 +184,7 @@ class WindowGate:
                 next="give it a window, name one with --window, or start it with --now",
             )
         return refuse_start(window, budget, now)
+
+
+def _keep_silent(_text: str) -> None:
+    """Tell nobody."""

@@ -44,6 +44,14 @@ class SiteGate:
         """Return when the first of the hosts may be started, and its budget fits; None if none ever may."""
         return self._windows.next_opening(budgets, hosts)
 
+    def count_down_to(self, tell: Callable[[str], None]) -> None:
+        """Tell somebody, while hosts wait, how long it still takes."""
+        self._windows.count_down_to(tell)
+
+    def soonest_first(self, plans: Sequence[HostPlan]) -> tuple[HostPlan, ...]:
+        """Return hosts by when they may be started, where they wait for it."""
+        return self._windows.soonest_first(plans)
+
     def refuse_closed(self, budgets: Mapping[str, timedelta], hosts: Sequence[Host]) -> None:
         """Refuse the whole run where no host may be started now; nobody has been contacted.
 

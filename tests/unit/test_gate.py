@@ -4,6 +4,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fwfix.errors import InventoryError, RefusedError
 from fwfix.loading.calendar import Calendar, read_ics
@@ -126,6 +128,67 @@ def test_waiting_ends_when_the_window_opens() -> None:
     plan = HostPlan(host=host(), outcome=PlannedOutcome.CHANGE, deadline=timedelta(seconds=120))
     assert waiting(plan, Watch()) is None
     assert timedelta(0) <= clock.now - datetime(2026, 11, 21, 21, tzinfo=UTC) < timedelta(seconds=1)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    minutes=st.lists(st.integers(-30 * 60, 9 * 24 * 60), min_size=1, max_size=12),
+    blackouts=st.sampled_from([(), ("2026-11-21T22:00Z/PT1H",)]),
+)
+def test_however_the_clock_steps_nobody_who_waits_is_started_outside_a_window(
+    minutes: list[int], blackouts: tuple[str, ...]
+) -> None:
+    opens, closes = datetime(2026, 11, 21, 21, tzinfo=UTC), datetime(2026, 11, 22, 1, tzinfo=UTC)
+    week, budget = timedelta(days=7), timedelta(seconds=180)
+    steps = [opens + timedelta(minutes=each) for each in minutes]
+    clock = Clock(opens - timedelta(hours=1))
+
+    class Suspended(Brake):
+        """Comes back from a pause at whatever time the clock shows then."""
+
+        def pause(self, seconds: float) -> None:
+            slept = timedelta(minutes=30) if seconds > 1 else timedelta(seconds=seconds)
+            clock.now = steps.pop(0) if steps else clock.now + slept
+
+    waiting = WindowGate(
+        [host()], windows=(NIGHT,), blackouts=blackouts, options=GateOptions(wait=True), clock=clock
+    )
+    plan = HostPlan(host=host(), outcome=PlannedOutcome.CHANGE, deadline=timedelta(seconds=120))
+    assert waiting(plan, Suspended()) is None
+    behind = ((clock.now - opens) // week) * week
+    assert opens + behind <= clock.now <= closes + behind - budget
+    assert not blackouts or not opens + timedelta(hours=1) <= clock.now < opens + timedelta(hours=2)
+
+
+def test_the_rest_of_the_wait_is_said_a_few_times_and_not_for_every_host() -> None:
+    clock = Clock(OPEN - timedelta(hours=3))
+
+    class Watch(Brake):
+        def pause(self, seconds: float) -> None:
+            clock.now += timedelta(seconds=seconds)
+
+    hosts = [host("a"), host("b")]
+    waiting = WindowGate(hosts, windows=(NIGHT,), blackouts=(), options=GateOptions(wait=True), clock=clock)
+    said: list[str] = []
+    waiting.count_down_to(said.append)
+    for each in hosts:
+        clock.now = OPEN - timedelta(hours=3)
+        plan = HostPlan(host=each, outcome=PlannedOutcome.CHANGE, deadline=timedelta(seconds=120))
+        assert waiting(plan, Watch()) is None
+    assert [each.split(",")[0] for each in said] == [
+        f"the window opens in {left}" for left in ("1h", "30m", "10m", "5m", "1m")
+    ]
+
+
+def test_who_waits_for_long_keeps_nobody_from_starting_now() -> None:
+    late, soon, free = host("late", "Sun 22:00-23:00 UTC"), host("soon", "Sat 22:00-23:00 UTC"), host("free")
+    never = host("never", "2020-01-01T00:00Z/PT1H")
+    waiting = gate(OPEN, late, never, soon, free, options=GateOptions(wait=True))
+    plans = [
+        HostPlan(host=each, outcome=PlannedOutcome.CHANGE, deadline=timedelta(seconds=120))
+        for each in (late, never, soon, free)
+    ]
+    assert [each.host.name for each in waiting.soonest_first(plans)] == ["free", "soon", "late", "never"]
 
 
 def test_waiting_ends_when_the_run_is_interrupted() -> None:
