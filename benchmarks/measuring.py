@@ -150,10 +150,17 @@ def table(figures: Sequence[Figures], *, bare: Figures, ours: Figures) -> str:
     )
 
 
-def verdict(what: str, value: float, *, at_most: float, unit: str = "") -> str:
-    """Return whether a target is met, as a line."""
-    word = "pass" if value <= at_most else "FAIL"
-    return f"{word}  {what}: {value:.2f}{unit}, target <= {at_most:g}{unit}"
+def verdict(
+    what: str, value: float, *, unit: str, at_most: float | None = None, at_least: float | None = None
+) -> str:
+    """Return whether a target is met, as a line; without a target, what was measured."""
+    if at_most is not None:
+        word, target = "pass" if value <= at_most else "FAIL", f", target <= {at_most:g}{unit}"
+    elif at_least is not None:
+        word, target = "pass" if value >= at_least else "FAIL", f", target >= {at_least:g}{unit}"
+    else:
+        word, target = "    ", ""
+    return f"{word}  {what}: {value:.2f}{unit}{target}"
 
 
 def _number(value: float | None) -> str:

@@ -1,4 +1,4 @@
-"""The nearest equivalent for pyinfra: the same two rules, in front of the site's own."""
+"""Only the two rules, in front of the site's own, with pyinfra: no chain, no switch, no proof."""
 
 from pyinfra.operations import iptables, server
 

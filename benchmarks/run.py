@@ -19,7 +19,7 @@ from pathlib import Path
 
 from fwfix_commands import FORKS, bare_and_ours, contestants, environment, verdicts
 from measuring import Contestant, Figures, race, table, verdict
-from peers import peers_of
+from peers import FULL, TWO_RULES, peers_of
 
 from fwfix.lab.linux import HostSpec, Lab, requirements, write_inventory
 from fwfix.lab.windows.twin_process import start_twins, windows_entries
@@ -91,11 +91,17 @@ def report(course: Course, figures: Sequence[Figures], rounds: int) -> str:
         "",
         *verdicts(figures, cpu_ms=course.cpu_ms),
     ]
-    for each in figures:
-        if each.name == "ansible":
-            share = 1 / TIMES_FASTER_THAN_ANSIBLE
-            lines.append(verdict("apply against Ansible, wall", ours.wall_s / each.wall_s, at_most=share))
+    lines += [against(each, ours) for each in figures if each.name in (FULL, TWO_RULES)]
     return "\n".join(lines)
+
+
+def against(peer: Figures, ours: Figures) -> str:
+    """Return how much faster fwfix apply was; the target is for Ansible doing the same, as far as it can."""
+    what = f"times faster than {peer.name}, wall"
+    if not peer.ok:
+        return f"FAIL  {what}: it failed"
+    least = TIMES_FASTER_THAN_ANSIBLE if peer.name == FULL else None
+    return verdict(what, peer.wall_s / ours.wall_s, at_least=least, unit=" x")
 
 
 def main() -> int:
