@@ -74,7 +74,7 @@ class LinuxDriver:
             fingerprint=linux_fingerprint(seen),
             changes=changes,
             hazards=find_linux_hazards(seen),
-            scripts=MappingProxyType(dict(scripts)),
+            scripts=scripts,
             probe_addresses=_probe_addresses(desired.host, observation),
             protected=protected_by(facts, standing.run_id) if standing else frozenset(),
         )
@@ -104,7 +104,7 @@ class LinuxDriver:
             desired=desired_digest(seen.protections, seen.published),
         )
         if context not in self._rendered:
-            self._rendered[context] = linux_scripts(self._renderer, context)
+            self._rendered[context] = MappingProxyType(linux_scripts(self._renderer, context))
         return self._rendered[context]
 
     def arm(self, plan: HostPlan, *, seconds: int, stamp: Stamp) -> Invocation:

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import cache, lru_cache
@@ -17,6 +17,7 @@ from fwfix.errors import PlanFileError, RefusedError
 from fwfix.loading.plan_json import Json, as_json
 from fwfix.model.plan import HostPlan, Plan, PlannedOutcome
 from fwfix.model.runid import is_run_id
+from fwfix.model.script import Script
 
 SCHEMA = "fwfix.plan/1"
 _MOST_ERRORS = 3
@@ -79,7 +80,7 @@ def dump_plan(plan: Plan) -> bytes:
 
 def _pieces(plan: Plan) -> Iterator[str]:
     """Yield a plan file, a host a line: a large fleet is never in memory as JSON as a whole."""
-    texts: dict[str, str] = {}
+    scripts = _Scripts()
     yield f'{{\n "schema": {_dumped(SCHEMA)}'
     for each in fields(plan):
         if each.name != "hosts":
@@ -87,27 +88,46 @@ def _pieces(plan: Plan) -> Iterator[str]:
             continue
         yield ',\n "hosts": ['
         for number, host in enumerate(plan.hosts):
-            yield f"{',' if number else ''}\n  {_dumped(_without_texts(host, texts))}"
+            yield f"{',' if number else ''}\n  {_dumped(_with_names(host, scripts))}"
         yield "\n ]" if plan.hosts else "]"
-    yield ',\n "texts": {'
-    for number, (digest, text) in enumerate(sorted(texts.items())):
-        yield f"{',' if number else ''}\n  {_dumped(digest)}: {_dumped(text)}"
-    yield "\n }\n}\n" if texts else "}\n}\n"
+    yield ',\n "scripts": {'
+    for number, (digest, text) in enumerate(sorted(scripts.written.items())):
+        yield f"{',' if number else ''}\n  {_dumped(digest)}: {text}"
+    yield "\n }\n}\n" if scripts.written else "}\n}\n"
 
 
-def _without_texts(host: HostPlan, texts: dict[str, str]) -> Json:
-    document = as_json(host)
-    for script in _scripts({"hosts": [document]}):
-        text = str(script.pop("text"))
-        script["sha256"] = _digest_of_text(text)
-        texts[script["sha256"]] = text
-    return document
+class _Scripts:
+    """The scripts of a plan as JSON by digest, each once: the hosts of a fleet have the same few."""
+
+    def __init__(self) -> None:
+        self.written: dict[str, str] = {}
+        self._named: dict[int, Json] = {}  # by the identity of what the plan keeps alive
+
+    def named(self, scripts: Mapping[str, Script]) -> Json:
+        """Return the digests that stand for some scripts, by name."""
+        known = self._named.get(id(scripts))
+        if known is None:
+            known = self._named[id(scripts)] = {name: self._digest(scripts[name]) for name in sorted(scripts)}
+        return known
+
+    def _digest(self, script: Script) -> str:
+        digest, text = _written(script)
+        self.written[digest] = text
+        return digest
 
 
 @lru_cache(maxsize=64)
-def _digest_of_text(text: str) -> str:
-    """Hash a script once: the hosts of a fleet have the same few."""
-    return hashlib.sha256(text.encode()).hexdigest()
+def _written(script: Script) -> tuple[str, str]:
+    text = _dumped(as_json(script))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest(), text
+
+
+def _with_names(host: HostPlan, scripts: _Scripts) -> Json:
+    """Return a host as JSON, with digests for its scripts."""
+    document = {
+        each.name: as_json(getattr(host, each.name)) for each in fields(host) if each.name != "scripts"
+    }
+    return {**document, "scripts": scripts.named(host.scripts)}
 
 
 def _dumped(value: Json) -> str:
@@ -134,8 +154,7 @@ def parse_plan(content: bytes, *, path: Path | None = None) -> Plan:
         PlanFileError: as for `load_plan`.
     """
     document = _document(content, path)
-    texts = document.pop("texts", None)
-    whole, unused = _with_texts(document, texts, path)
+    whole, unused = _with_scripts(document, document.pop("scripts", None), path)
     try:
         plan = _adapter().validate_python(whole)
     except ValidationError as exc:
@@ -181,41 +200,39 @@ def _document(content: bytes, path: Path | None) -> dict[str, Any]:
     return document
 
 
-def _with_texts(
-    document: dict[str, Any], texts: object, path: Path | None
+def _with_scripts(
+    document: dict[str, Any], scripts: object, path: Path | None
 ) -> tuple[dict[str, Any], set[str]]:
-    """Put the texts back into the scripts; a text that does not fit its digest was edited.
+    """Put the scripts back into the hosts; one that does not fit its digest was edited.
 
     Returns:
-        The document, and the digests of texts that no script names.
+        The document, and the digests of scripts that no host names.
     """
-    known = texts if isinstance(texts, dict) else {}
-    used: set[str] = set()
-    for script in _scripts(document):
-        digest = script.pop("sha256", None)
-        text = known.get(digest) if isinstance(digest, str) else None
-        if not isinstance(text, str) or "text" in script:
+    known = scripts if isinstance(scripts, dict) else {}
+    for digest, script in known.items():
+        if hashlib.sha256(_dumped(script).encode("utf-8", "surrogatepass")).hexdigest() != digest:
             raise PlanFileError(
-                f"is damaged: the text of script {script.get('name')!r} is missing", path=path, next=_AGAIN
-            )
-        if hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest() != digest:
-            raise PlanFileError(
-                f"was edited: the text of script {script.get('name')!r} does not fit its digest",
+                f"was edited: a script does not fit its digest {digest}",
                 path=path,
                 next="Change the template instead, and plan again.",
             )
-        used.add(str(digest))
-        script["text"] = text
+    used: set[str] = set()
+    for named in _named(document):
+        for name, digest in named.items():
+            if not isinstance(digest, str) or digest not in known:
+                raise PlanFileError(f"is damaged: script {name!r} is missing", path=path, next=_AGAIN)
+            used.add(digest)
+            named[name] = known[digest]
     return document, set(known) - used
 
 
-def _scripts(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _named(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the scripts that a host names, host by host."""
     hosts = document.get("hosts")
     for host in hosts if isinstance(hosts, list) else ():
         scripts = host.get("scripts") if isinstance(host, dict) else None
-        for script in scripts.values() if isinstance(scripts, dict) else ():
-            if isinstance(script, dict):
-                yield script
+        if isinstance(scripts, dict):
+            yield scripts
 
 
 def _explained(error: ValidationError) -> str:

@@ -1,6 +1,7 @@
 """A saved plan: what is written is what is read, and what was touched is refused."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
@@ -184,10 +185,13 @@ def test_a_file_round_trips_with_the_digest_of_its_bytes(tmp_path: Path) -> None
     assert [each.name for each in tmp_path.iterdir()] == ["plan.json"]
 
 
-def test_equal_texts_are_written_once() -> None:
-    document = json.loads(dump_plan(example_plan()))
-    assert list(document["texts"].values()) == ["#!/bin/sh\necho armed\n"]
-    assert "text" not in document["hosts"][0]["scripts"]["arm"]
+def test_equal_scripts_are_written_once() -> None:
+    one = example_plan().hosts[0]
+    other = replace(one, host=replace(one.host, name="label-gw-02"), scripts=dict(one.scripts))
+    document = json.loads(dump_plan(replace(example_plan(), hosts=(one, other))))
+    ((digest, script),) = document["scripts"].items()
+    assert script["text"] == "#!/bin/sh\necho armed\n"
+    assert [host["scripts"] for host in document["hosts"]] == [{"arm": digest}, {"arm": digest}]
 
 
 def test_a_secret_stays_a_reference() -> None:
@@ -199,18 +203,26 @@ def test_a_secret_stays_a_reference() -> None:
     }
 
 
-def test_an_edited_script_is_refused() -> None:
-    def edit(document: dict[str, dict[str, str]]) -> None:
-        for key in document["texts"]:
-            document["texts"][key] += "rm -rf /\n"
+@pytest.mark.parametrize(
+    ("key", "value"), [("text", "rm -rf /\n"), ("name", "observe"), ("changes", False), ("templates", [{}])]
+)
+def test_an_edited_script_is_refused(key: str, value: object) -> None:
+    def edit(document: dict[str, dict[str, dict[str, object]]]) -> None:
+        for script in document["scripts"].values():
+            script[key] = value
 
     with pytest.raises(PlanFileError, match="was edited"):
         parse_plan(edited(edit))
 
 
-def test_a_missing_script_text_is_refused() -> None:
-    with pytest.raises(PlanFileError, match="text of script 'arm' is missing"):
-        parse_plan(edited(lambda document: document["texts"].clear()))
+def test_a_missing_script_is_refused() -> None:
+    with pytest.raises(PlanFileError, match="script 'arm' is missing"):
+        parse_plan(edited(lambda document: document["scripts"].clear()))
+
+
+def test_a_script_that_no_host_names_is_refused() -> None:
+    with pytest.raises(PlanFileError, match="did not write"):
+        parse_plan(edited(lambda document: document["hosts"][0]["scripts"].clear()))
 
 
 @pytest.mark.parametrize(
