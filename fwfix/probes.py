@@ -63,7 +63,7 @@ class Probing:
     """
 
     def __init__(self, targets: Sequence[Target], *, attempts: int = ATTEMPTS) -> None:
-        self._selector = selectors.DefaultSelector()
+        self._selector = selectors.PollSelector()  # few sockets: nothing to set up and to tear down
         self._attempts = attempts
         self._started: dict[Target, float] = {}
         self._tries: dict[Target, int] = dict.fromkeys(targets, 0)

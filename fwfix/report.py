@@ -46,7 +46,7 @@ _EXPECTED_OUTCOMES: Mapping[str, tuple[Outcome, ...]] = {
 
 def timestamp(instant: datetime) -> str:
     """Write an aware instant as the JSON does: UTC, to the second, `Z`."""
-    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{instant.astimezone(UTC).isoformat()[:19]}Z"  # strftime takes twice as long, and hosts have many
 
 
 def read_timestamp(text: str) -> datetime:

@@ -4,12 +4,10 @@ from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 
 from fwfix.drivers.answers import Document, parse_answer, state_of
-from fwfix.drivers.backend import choose_backend
 from fwfix.drivers.iptables_save import Ruleset, parse_save
 from fwfix.drivers.linux_facts import LinuxFacts, Unit
 from fwfix.drivers.nft_list import parse_nft
 from fwfix.drivers.plain_words import from_plain_word
-from fwfix.drivers.published import all_published_ports
 from fwfix.drivers.sockets import (
     InterfaceAddress,
     parse_addresses,
@@ -25,7 +23,6 @@ from fwfix.model.observation import (
     Listener,
     ManagementPath,
     Observation,
-    PublishedPort,
     RecordState,
     RunRecord,
     Session,
@@ -78,7 +75,6 @@ def _observation(document: Document, identity: str) -> Observation:
         addresses=_outside_addresses(facts),
         listeners=listeners,
         sessions=sessions,
-        published=_published(facts),
         records=tuple(sorted(records, key=lambda record: record.run_id)),
         lock_holder=_lock_holder(document.text("lock"), boot_id=boot_id, uptime=uptime),
         facts=facts,
@@ -101,14 +97,6 @@ def _outside_addresses(facts: LinuxFacts) -> tuple[Address, ...]:
     ours = {item.interface for item in outside if item.address == facts.local_address}
     ordered = sorted(outside, key=lambda item: (item.interface not in ours, item.temporary))
     return tuple(dict.fromkeys(item.address for item in ordered))
-
-
-def _published(facts: LinuxFacts) -> tuple[PublishedPort, ...]:
-    try:
-        backend = choose_backend(facts)
-    except ScriptError:
-        return ()
-    return all_published_ports(facts, backend)
 
 
 def read_facts(document: Document) -> LinuxFacts:

@@ -43,16 +43,6 @@ def _packets(facts: LinuxFacts, scope: frozenset[tuple[Protocol, int]]) -> Itera
             yield Packet(family=family, protocol=protocol, port=port, destinations=addresses)
 
 
-def all_published_ports(facts: LinuxFacts, backend: Backend) -> tuple[PublishedPort, ...]:
-    """Return everything that a rule with a port of its own translates."""
-    found = {
-        published
-        for packet in _packets(facts, frozenset())
-        for published in _translated(facts, backend, packet)
-    }
-    return tuple(sorted(found))
-
-
 def is_readable(target: str) -> bool:
     """Tell whether a target says where packets go; else it is the rule that decides it."""
     return not target.startswith(UNREADABLE)

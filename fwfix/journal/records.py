@@ -18,22 +18,29 @@ from fwfix.report import timestamp
 _PACKING = 1
 # Shorter texts are mostly answers, which differ by host.
 _SHARED = 4096
+# To pack so little takes fifty times longer than to write it.
+_PLAIN = 1024
+
+# A text as the file holds it: packed, or a short one as it is.
+Packed = bytes | str
 
 
 @dataclass(slots=True)
 class Texts:
     """Texts that an event refers to by digest; each is kept once, however many hosts ran it."""
 
-    by_digest: dict[str, bytes] = field(default_factory=dict)
+    by_digest: dict[str, Packed] = field(default_factory=dict)
 
     def add(self, text: str) -> str:
         """Pack a text and return its digest."""
-        digest, packed = _pack_shared(text) if not text or len(text) >= _SHARED else _pack(text)
+        digest, packed = _pack_shared(text) if len(text) >= _SHARED else _pack(text)
         self.by_digest.setdefault(digest, packed)
         return digest
 
 
-def _pack(text: str) -> tuple[str, bytes]:
+def _pack(text: str) -> tuple[str, Packed]:
+    if len(text) <= _PLAIN and text.isascii():
+        return sha256(text), text
     return sha256(text), zlib.compress(text.encode("utf-8", "surrogatepass"), _PACKING)
 
 
@@ -41,14 +48,14 @@ def _pack(text: str) -> tuple[str, bytes]:
 _pack_shared = lru_cache(maxsize=32)(_pack)
 
 
-def unpack(packed: bytes) -> str:
+def unpack(packed: Packed) -> str:
     """Return the text that `Texts.add` packed.
 
     Raises:
         JournalError: it is damaged.
     """
     try:
-        return zlib.decompress(packed).decode("utf-8", "surrogatepass")
+        return packed if isinstance(packed, str) else zlib.decompress(packed).decode("utf-8", "surrogatepass")
     except (zlib.error, UnicodeDecodeError) as exc:
         raise JournalError("A text in the journal is damaged.", next="Run `fwfix runs check`.") from exc
 

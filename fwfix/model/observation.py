@@ -121,7 +121,6 @@ class Observation:
     addresses: tuple[Address, ...] = ()
     listeners: tuple[Listener, ...] = ()
     sessions: tuple[Session, ...] = ()
-    published: tuple[PublishedPort, ...] = ()
     records: tuple[RunRecord, ...] = ()
     lock_holder: str | None = None
     facts: object = field(default=None, repr=False)
