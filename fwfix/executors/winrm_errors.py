@@ -50,12 +50,26 @@ class LogonRefusedError(Exception):
     Attributes:
         attempted: a password or ticket was really shown; otherwise we had none of the kinds it asks for.
         offered: the kinds of logon that it takes.
+        by_ticket: what was shown is a Kerberos ticket.
     """
 
-    def __init__(self, *, attempted: bool, offered: str) -> None:
+    def __init__(self, *, attempted: bool, offered: str, by_ticket: bool = False) -> None:
         super().__init__("401")
-        self.attempted = attempted
+        self.attempted = attempted and (not by_ticket or "negotiate" in offered.lower())
         self.offered = offered
+        self.by_ticket = by_ticket
+
+
+class TicketError(Exception):
+    """There is no Kerberos ticket for the server.
+
+    Attributes:
+        minor: the number that the Kerberos library gives to the reason; 0 if it gives none.
+    """
+
+    def __init__(self, words: str, *, minor: int) -> None:
+        super().__init__(words)
+        self.minor = minor
 
 
 _SPNEGO = (
@@ -69,6 +83,7 @@ _SPNEGO = (
 FOREIGN: tuple[type[Exception], ...] = (
     DroppedError,
     LogonRefusedError,
+    TicketError,
     requests.RequestException,
     urllib3.exceptions.HTTPError,
     http.client.HTTPException,
@@ -162,6 +177,31 @@ _SOCKET: dict[int, tuple[str, str]] = {
     errno.ENFILE: ("was not tried: too many open files here", "Lower --forks."),
 }
 
+# Minor codes of MIT Kerberos (krb5.h); other libraries share them.
+KDC_SILENT = -1765328228
+TICKETS: dict[int, tuple[type[ConnectError], str, str]] = {
+    -1765328243: (AuthError, "kerberos-ticket", "Run kinit for that user; klist shows what there is."),
+    -1765328352: (AuthError, "kerberos-ticket", "Run kinit again."),
+    -1765328351: (AuthError, "kerberos-clock", "Set this machine's clock, then run kinit again."),
+    -1765328347: (AuthError, "kerberos-clock", "Set this machine's clock: Kerberos allows 5 minutes."),
+    -1765328377: (
+        AuthError,
+        "kerberos-name",
+        "Set server_name to the name that the host has in the domain; its address is none.",
+    ),
+    -1765328230: (
+        AuthError,
+        "kerberos-realm",
+        "Name the realm and its KDC in /etc/krb5.conf, or correct user (name@REALM).",
+    ),
+    -1765328160: (AuthError, "kerberos-realm", "Write user as name@REALM, or set default_realm."),
+    KDC_SILENT: (
+        UnreachableError,
+        "kerberos-kdc",
+        "Look at the KDC, at /etc/krb5.conf, and at the way there.",
+    ),
+}
+
 # By name: the classes can be imported only where the Kerberos extra is installed.
 _KERBEROS = {"KerberosExchangeError", "MutualAuthenticationError"}
 _TIMEOUTS = (requests.Timeout, TimeoutError, WinRMOperationTimeoutError, urllib3.exceptions.TimeoutError)
@@ -196,7 +236,7 @@ def _before(error: Exception, where: str) -> ConnectError:
     if isinstance(error, WinRMTransportError):
         return _from_status(error, where)
     if (
-        isinstance(error, (LogonRefusedError, AuthenticationError, *_SPNEGO))
+        isinstance(error, (LogonRefusedError, TicketError, AuthenticationError, *_SPNEGO))
         or type(error).__name__ in _KERBEROS
     ):
         return _from_logon(error, where)
@@ -213,7 +253,11 @@ def _before(error: Exception, where: str) -> ConnectError:
     if isinstance(error, OSError) and not isinstance(error, requests.RequestException):
         return _from_socket(error, where)
     if isinstance(error, WinRMError) and "kerberos" in str(error):
-        return AuthError(f"{where}: {said(error)}.", next="Install it: pip install 'fwfix[kerberos]'.")
+        return AuthError(
+            f"{where}: {said(error)}.",
+            next="Install it: pip install 'fwfix[kerberos]'.",
+            code="kerberos-missing",
+        )
     return ConnectError(
         f"{where} answers, but not as WinRM does ({type(error).__name__}: {said(error)}).",
         next="Check address and port.",
@@ -244,12 +288,22 @@ def _from_logon(error: Exception, where: str) -> ConnectError:
             next="Set another transport, or enable this one in the host's WinRM service.",
             code="logon-not-offered",
         )
-    if type(error).__name__ in _KERBEROS:
+    if isinstance(error, TicketError) or type(error).__name__ in _KERBEROS:
+        return _from_kerberos(error, where)
+    if isinstance(error, LogonRefusedError) and error.by_ticket:
         return AuthError(
-            f"Kerberos failed for {where}: {said(error)}.",
-            next="Run kinit; set server_name to the name that the host has in the domain.",
+            f"{where} rejected the Kerberos ticket.",
+            next="Compare its clock with ours, and its name with server_name. May the user log on to it?",
+            code="ticket-rejected",
         )
     return AuthError(f"{where} rejected the account.", next="Check user, password and certificate.")
+
+
+def _from_kerberos(error: Exception, where: str) -> ConnectError:
+    minor = error.minor if isinstance(error, TicketError) else 0
+    otherwise = "Run kinit; set server_name to the name that the host has in the domain."
+    kind, code, advice = TICKETS.get(minor, (AuthError, "kerberos", otherwise))
+    return kind(f"Kerberos failed for {where}: {said(error)}.", next=advice, code=code)
 
 
 def _from_tls(error: Exception, where: str) -> ConnectError:

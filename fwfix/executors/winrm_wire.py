@@ -3,6 +3,7 @@
 import base64
 import logging
 import socket
+import ssl
 import time
 from collections.abc import Callable
 from functools import partial
@@ -18,6 +19,7 @@ from winrm.transport import Transport
 
 from fwfix.executors.winrm_endpoint import Endpoint
 from fwfix.executors.winrm_errors import DroppedError, LogonRefusedError
+from fwfix.executors.winrm_kerberos import bind_to_channel, fetch_ticket
 from fwfix.executors.winrm_stream import Stream
 from fwfix.secrets import Secret
 
@@ -84,6 +86,9 @@ class _Adapter(HTTPAdapter):
     def __init__(self, endpoint: Endpoint, connected: socket.socket) -> None:
         super().__init__(max_retries=0)
         self.settled = False
+        self.certificate: bytes | None = None
+        if isinstance(connected, ssl.SSLSocket):
+            self.certificate = connected.getpeercert(binary_form=True)
         self._socket: socket.socket | None = connected
         # TLS, where there is any, is done: what is left is HTTP over a stream.
         self._pool = HTTPConnectionPool(endpoint.server_name, endpoint.port, maxsize=1, block=True)
@@ -137,8 +142,13 @@ class _Transport(Transport):
 
     def build_session(self) -> requests.Session:
         """Return the session; it takes neither proxies nor accounts (.netrc) from the environment."""
+        by_ticket = self.auth_method == "kerberos"
+        if by_ticket and self.session is None:
+            fetch_ticket(self.endpoint, self.username, deadline=self.deadline)
         session: requests.Session = super().build_session()
         session.trust_env = False
+        if by_ticket and self.adapter.certificate:
+            bind_to_channel(session, self.adapter.certificate)
         return session
 
     def _send_message_request(
@@ -157,7 +167,9 @@ class _Transport(Transport):
         response = session.send(prepared, timeout=remaining, allow_redirects=False)
         if response.status_code == _UNAUTHORIZED:
             raise LogonRefusedError(
-                attempted=_was_attempted(response), offered=response.headers.get("WWW-Authenticate", "")
+                attempted=_was_attempted(response),
+                offered=response.headers.get("WWW-Authenticate", ""),
+                by_ticket=self.auth_method == "kerberos",
             )
         if response.ok and "Authorization" in response.request.headers:
             self.adapter.settled = True

@@ -26,6 +26,7 @@ from fwfix.executors.winrm_errors import (
     DroppedError,
     LogonRefusedError,
     Stage,
+    TicketError,
     foreign_errors,
     translate,
 )
@@ -79,6 +80,7 @@ SHAPES: list[Exception] = [
     winrm.exceptions.WinRMError("Encrypted length from server does not match"),
     DroppedError("closed"),
     LogonRefusedError(attempted=True, offered="Negotiate"),
+    TicketError("no ticket", minor=0),
 ]
 
 
@@ -164,6 +166,13 @@ def test_every_http_status_is_a_connect_error_with_advice(status: int) -> None:
         (PermissionError("no NTLM challenge"), AuthError, "auth"),
         (spnego.exceptions.BadMICError(), AuthError, "auth"),
         (LogonRefusedError(attempted=False, offered="Digest"), AuthError, "logon-not-offered"),
+        (LogonRefusedError(attempted=True, offered="Basic", by_ticket=True), AuthError, "logon-not-offered"),
+        (
+            LogonRefusedError(attempted=True, offered="Negotiate", by_ticket=True),
+            AuthError,
+            "ticket-rejected",
+        ),
+        (TicketError("unheard of", minor=-1), AuthError, "kerberos"),
         (winrm.exceptions.WinRMTransportError("http", 503, ""), Unreachable, "busy"),
         (winrm.exceptions.WinRMTransportError("http", 404, ""), ConnectError, "not-winrm"),
         (fault(winrm_errors.ACCESS_DENIED), AuthError, "access-denied"),

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from ipaddress import ip_interface
+from pathlib import Path
 from typing import Self
 
 from fwfix.lab.windows.cmd import Machine
@@ -31,7 +32,9 @@ class TwinSpec:
         netns: ready, with its addresses up, as `Network.join` makes it.
         cidr, cidr6: the addresses with their prefix lengths.
         user, password: the account that may log on.
+        domain: NetBIOS name of the domain that the account is of; None for an account of the host.
         tls: certificate of port 5986; without it the port is closed.
+        keytab: keys of the host's service principals; without it there is no Kerberos.
     """
 
     name: str
@@ -40,7 +43,9 @@ class TwinSpec:
     cidr6: str
     user: str = "Administrator"
     password: str = field(repr=False)
+    domain: str | None = None
     tls: TlsIdentity | None = None
+    keytab: Path | None = None
     knobs: Knobs = field(default_factory=Knobs)
 
     @property
@@ -73,8 +78,14 @@ class Twin:
         programs = programs_of(self.host)
         self.actions = TaskActions(machine, programs)
         self.host.run_action = self.actions.run
-        account = Account(name=spec.user, password=spec.password, administrator=not spec.knobs.not_admin)
-        self.server = WsmanServer(accounts=[account], programs=programs, config=WsmanConfig(machine=machine))
+        account = Account(
+            name=spec.user,
+            password=spec.password,
+            domain=spec.domain,
+            administrator=not spec.knobs.not_admin,
+        )
+        config = WsmanConfig(machine=machine, keytab=spec.keytab)
+        self.server = WsmanServer(accounts=[account], programs=programs, config=config)
         self._filter_lock = threading.Lock()
         self._closing: list[Callable[[], None]] = []
 

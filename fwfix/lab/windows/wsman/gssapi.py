@@ -158,7 +158,8 @@ def _display(name: c_void_p) -> str:
 
 
 def _release(credential: c_void_p, context: c_void_p) -> None:
-    _call("gss_delete_sec_context", byref(context), None)
+    if context.value is not None:
+        _call("gss_delete_sec_context", byref(context), None)
     _call("gss_release_cred", byref(credential))
 
 

@@ -1,0 +1,427 @@
+"""Logons by ticket: a real KDC, real GSSAPI on both sides, and what goes wrong between them."""
+
+import http.client
+import json
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from fwfix.errors import AuthError, ConnectError, UnreachableError
+from fwfix.lab.windows.twin import Twin as WholeTwin
+from fwfix.lab.windows.twin import TwinSpec
+from fwfix.lab.windows.wsman import (
+    Account,
+    AccountBook,
+    CertificateWish,
+    ChannelBinding,
+    Mishap,
+    TlsIdentity,
+    Trouble,
+    write_self_signed,
+)
+from fwfix.model.host import WinrmTransport
+
+if TYPE_CHECKING:
+    from conftest import Realm, Rig, Twin
+
+    from fwfix.lab.linux import HostSpec, Lab
+
+SERVER = "win-1.corp.example"
+OPS = Account(name="ops", domain="CORP", password="unused")
+BY_TICKET = {"transport": WinrmTransport.KERBEROS, "user": None, "password": None, "server_name": SERVER}
+
+
+@pytest.fixture
+def make_twin(rig: "Rig", realm: "Realm", cache: Path) -> Callable[..., "Twin"]:
+    """Return a maker of twins that are in the realm."""
+    del cache
+
+    def make(**config: Any) -> "Twin":  # noqa: ANN401 - settings of all kinds
+        return rig.twin(**{"accounts": [OPS], "keytab": realm.keytab, **config})
+
+    return make
+
+
+MakeTwin = Callable[..., "Twin"]
+
+
+def logons(twin: "Twin") -> list[tuple[str, str, bool]]:
+    return [(each.name, each.via, each.accepted) for each in twin.server.book.logons]
+
+
+def test_a_ticket_opens_a_shell_over_http_where_nothing_but_sealed_messages_is_read(
+    rig: "Rig", make_twin: MakeTwin
+) -> None:
+    twin = make_twin()
+    executor = rig.open(twin, **BY_TICKET)
+    assert rig.run(executor, "'ok'").stdout == "ok"
+    assert rig.run(executor, f"'{'é€😀' * 20_000}'").stdout == "é€😀" * 20_000
+    executor.close()
+    assert logons(twin) == [("ops", "kerberos", True)]
+
+
+@pytest.mark.parametrize("binding", ChannelBinding)
+def test_inside_tls_the_very_first_message_is_bound_to_the_certificate(
+    rig: "Rig", make_twin: MakeTwin, identity: TlsIdentity, binding: ChannelBinding
+) -> None:
+    twin = make_twin(tls=identity, channel_binding=binding)
+    executor = rig.open(twin, **BY_TICKET, ca_file=identity.certificate)
+    # Without a logon of its own: the ticket goes with the message that opens the shell.
+    assert twin.server.requests == 1
+    assert rig.run(executor, "'ok'").stdout == "ok"
+    executor.close()
+    assert logons(twin) == [("ops", "kerberos", True)]
+
+
+@pytest.fixture
+def middleman(tmp_path: Path, identity: TlsIdentity) -> Iterator[tuple[Callable[[int], int], TlsIdentity]]:
+    """Return somebody who ends TLS on the way to a port, and the certificate that he shows."""
+    shown = write_self_signed(tmp_path, "middle", CertificateWish(names=(SERVER,)))
+    listening = socket.create_server(("127.0.0.1", 0))
+    trusting = ssl.create_default_context(cafile=str(identity.certificate))
+    threads: list[threading.Thread] = []
+
+    def pump(source: socket.socket, sink: socket.socket) -> None:
+        try:
+            while data := source.recv(65536):
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            return
+
+    def serve(port: int) -> None:
+        plain, _ = listening.accept()
+        onward = socket.create_connection(("127.0.0.1", port))
+        with (
+            shown.context().wrap_socket(plain, server_side=True) as client,
+            trusting.wrap_socket(onward, server_hostname=SERVER) as server,
+        ):
+            back = threading.Thread(target=pump, args=(server, client))
+            back.start()
+            pump(client, server)
+            back.join(10)
+
+    def stand_before(port: int) -> int:
+        threads.append(threading.Thread(target=serve, args=(port,)))
+        threads[0].start()
+        own: int = listening.getsockname()[1]
+        return own
+
+    yield stand_before, shown
+    for thread in threads:
+        thread.join(10)
+    listening.close()
+
+
+def test_a_ticket_that_was_meant_for_another_tls_channel_opens_nothing(
+    rig: "Rig",
+    make_twin: MakeTwin,
+    identity: TlsIdentity,
+    middleman: tuple[Callable[[int], int], TlsIdentity],
+) -> None:
+    stand_before, shown = middleman
+    twin = make_twin(tls=identity)
+    host = replace(twin, port=stand_before(twin.port)).host(**BY_TICKET, ca_file=shown.certificate)
+    with pytest.raises(AuthError) as caught:
+        rig.connector().open(host, deadline=rig.later())
+    assert caught.value.code == "ticket-rejected"
+    assert logons(twin) == []
+
+
+def test_user_chooses_among_the_tickets_of_several_people_and_no_password_is_asked_for(
+    rig: "Rig", realm: "Realm", make_twin: MakeTwin, *, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everybody = tmp_path / "everybody"
+    everybody.mkdir(mode=0o700)
+    monkeypatch.setenv("KRB5CCNAME", f"DIR:{everybody}")
+    for name in ("ops", "second"):
+        realm.kinit(name, f"DIR::{everybody}/tkt{name}")
+    twin = make_twin(accounts=[OPS, replace(OPS, name="second")])
+    for user in ("ops@CORP.EXAMPLE", "second", "ops"):
+        given = twin.host().winrm.password
+        assert rig.once(twin, "'ok'", **{**BY_TICKET, "user": user, "password": given}).stdout == "ok"
+    assert [name for name, _, _ in logons(twin)] == ["ops", "second", "ops"]
+    assert rig.asked == []
+
+
+@pytest.mark.parametrize("encrypted", [False, True], ids=["http", "https"])
+@pytest.mark.parametrize("action", ["Command", "Receive"])
+def test_a_dropped_connection_is_opened_once_more_with_a_new_message_of_the_same_ticket(
+    rig: "Rig", make_twin: MakeTwin, identity: TlsIdentity, action: str, *, encrypted: bool
+) -> None:
+    twin = make_twin(tls=identity if encrypted else None)
+    trust = {"ca_file": identity.certificate} if encrypted else {}
+    executor = rig.open(twin, **BY_TICKET, **trust)
+    twin.server.trouble(Trouble(on={action: Mishap.LOST}))
+    assert rig.run(executor, "count.exe; 'ok'").stdout == "ok"
+    executor.close()
+    assert twin.ran.count == 1
+    assert logons(twin) == [("ops", "kerberos", True)] * 2
+
+
+def _refused(rig: "Rig", twin: "Twin", **winrm: object) -> ConnectError:
+    with pytest.raises(ConnectError) as caught:
+        rig.connector().open(twin.host(**{**BY_TICKET, **winrm}), deadline=rig.later())
+    assert caught.value.next
+    return caught.value
+
+
+Spoil = Callable[["Realm", Path, pytest.MonkeyPatch], None]
+
+
+def no_ticket(_realm: "Realm", cache: Path, _patch: pytest.MonkeyPatch) -> None:
+    cache.unlink()
+
+
+def later(seconds: int) -> Spoil:
+    return lambda realm, cache, _patch: realm.shift_clock(cache, seconds)
+
+
+def configured(old: str, new: str) -> Spoil:
+    def rewrite(realm: "Realm", cache: Path, patch: pytest.MonkeyPatch) -> None:
+        changed = cache.with_name("krb5.conf")
+        text = realm.config.read_text()
+        assert old in text
+        changed.write_text(text.replace(old, new))
+        patch.setenv("KRB5_CONFIG", str(changed))
+
+    return rewrite
+
+
+def untouched(_realm: "Realm", _cache: Path, _patch: pytest.MonkeyPatch) -> None:
+    return
+
+
+@pytest.mark.parametrize(
+    ("spoil", "winrm", "code", "advice"),
+    [
+        (no_ticket, {}, "kerberos-ticket", "kinit"),
+        (untouched, {"user": "second@CORP.EXAMPLE"}, "kerberos-ticket", "kinit"),
+        (later(48 * 3600), {}, "kerberos-ticket", "kinit again"),
+        (later(3600), {}, "kerberos-clock", "clock"),
+        (later(-3600), {}, "kerberos-clock", "clock"),
+        (untouched, {"server_name": "win-9.corp.example"}, "kerberos-name", "server_name"),
+        (untouched, {"server_name": None}, "kerberos-name", "server_name"),
+        (configured("  CORP.EXAMPLE = {", "  OTHER = {"), {}, "kerberos-realm", "krb5.conf"),
+        (configured("default_realm", "#"), {"user": "ops"}, "kerberos-realm", "name@REALM"),
+        (configured("127.0.0.1:", "127.0.0.9:"), {}, "kerberos-kdc", "KDC"),
+    ],
+    ids=[
+        "no ticket", "ticket of somebody else", "expired", "our clock is ahead", "our clock is behind",
+        "unknown name", "an address", "unknown realm", "no default realm", "no KDC",
+    ],
+)  # fmt: skip
+def test_without_a_usable_ticket_the_host_hears_nothing_and_the_error_says_what_to_do(
+    rig: "Rig",
+    realm: "Realm",
+    make_twin: MakeTwin,
+    *,
+    cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    spoil: Spoil,
+    winrm: dict[str, object],
+    code: str,
+    advice: str,
+) -> None:
+    spoil(realm, cache, monkeypatch)
+    twin = make_twin()
+    error = _refused(rig, twin, **winrm)
+    assert (error.code, advice in error.next) == (code, True), error
+    assert isinstance(error, UnreachableError if code == "kerberos-kdc" else AuthError)
+    assert twin.server.requests == 0
+
+
+def test_a_silent_kdc_holds_nobody_beyond_the_deadline(
+    rig: "Rig", realm: "Realm", make_twin: MakeTwin, *, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    twin = make_twin()
+    with socket.socket(type=socket.SOCK_DGRAM) as udp:
+        udp.bind(("127.0.0.1", 0))
+        configured(f"127.0.0.1:{realm.port}", f"127.0.0.1:{udp.getsockname()[1]}")(realm, cache, monkeypatch)
+        began = time.monotonic()
+        with pytest.raises(UnreachableError, match="no KDC answered in time") as caught:
+            rig.connector().open(twin.host(**BY_TICKET), deadline=rig.later(1))
+        assert time.monotonic() - began < 4
+    assert caught.value.code == "kerberos-kdc"
+
+
+def test_a_host_that_does_not_know_the_user_rejects_the_ticket(rig: "Rig", make_twin: MakeTwin) -> None:
+    twin = make_twin(accounts=AccountBook([replace(OPS, name="somebody")]))
+    assert _refused(rig, twin).code == "ticket-rejected"
+    assert set(logons(twin)) == {("ops", "kerberos", False)}
+
+
+def test_a_host_whose_clock_is_off_rejects_the_ticket(
+    rig: "Rig", realm: "Realm", make_twin: MakeTwin, cache: Path
+) -> None:
+    twin = make_twin()
+    rig.open(twin, **BY_TICKET).close()
+    # The ticket for the host is in the cache by now: the KDC, whose clock is right, is not asked again.
+    realm.shift_clock(cache, 3600)
+    error = _refused(rig, twin)
+    assert (error.code, "clock" in error.next) == ("ticket-rejected", True)
+
+
+def test_a_host_with_other_keys_than_the_kdc_thinks_rejects_the_ticket(
+    rig: "Rig", realm: "Realm", make_twin: MakeTwin, tmp_path: Path
+) -> None:
+    other = "win-2.corp.example"
+    stale = tmp_path / "stale.keytab"
+    principal = f"HTTP/{other}"
+    realm.administer(
+        f"addprinc -randkey {principal}", f"ktadd -k {stale} {principal}", f"cpw -randkey {principal}"
+    )
+    twin = make_twin(keytab=stale)
+    assert _refused(rig, twin, server_name=other).code == "ticket-rejected"
+
+
+def test_a_host_outside_of_the_realm_rejects_the_ticket_and_still_takes_passwords(
+    rig: "Rig", make_twin: MakeTwin
+) -> None:
+    twin = make_twin(keytab=None, accounts=[Account(name="Administrator", password="Pässw0rd!")])
+    assert _refused(rig, twin).code == "ticket-rejected"
+    assert rig.once(twin, "'ok'").stdout == "ok"
+
+
+def test_a_host_in_the_realm_still_takes_passwords(rig: "Rig", make_twin: MakeTwin) -> None:
+    twin = make_twin(accounts=[OPS, Account(name="Administrator", password="Pässw0rd!")])
+    assert rig.once(twin, "'ok'").stdout == "ok"
+    assert logons(twin) == [("Administrator", "negotiate", True)]
+
+
+@pytest.mark.parametrize("scheme", ["Negotiate", "Kerberos"])
+@pytest.mark.parametrize("wrapped", [False, True], ids=["bare", "spnego"])
+def test_the_twin_takes_what_other_clients_send(make_twin: MakeTwin, scheme: str, *, wrapped: bool) -> None:
+    import kerberos
+
+    twin = make_twin()
+    kind = kerberos.GSS_MECH_OID_SPNEGO if wrapped else kerberos.GSS_MECH_OID_KRB5
+    _, context = kerberos.authGSSClientInit(f"HTTP@{SERVER}", mech_oid=kind)
+    kerberos.authGSSClientStep(context, "")
+    client = http.client.HTTPConnection("127.0.0.1", twin.port, timeout=10)
+    shown = f"{scheme} {kerberos.authGSSClientResponse(context)}"
+    client.request("POST", "/wsman", headers={"Authorization": shown})
+    answer = client.getresponse()
+    assert (answer.status, answer.read()) == (200, b"")
+    said, _, token = answer.getheader("WWW-Authenticate", "").partition(" ")
+    assert said == scheme
+    assert kerberos.authGSSClientStep(context, token) == kerberos.AUTH_GSS_COMPLETE
+    client.close()
+
+
+def test_no_message_is_taken_twice(make_twin: MakeTwin) -> None:
+    import kerberos
+
+    twin = make_twin()
+    _, context = kerberos.authGSSClientInit(f"HTTP@{SERVER}")
+    kerberos.authGSSClientStep(context, "")
+    shown = {"Authorization": f"Negotiate {kerberos.authGSSClientResponse(context)}"}
+    found = []
+    for _ in range(2):
+        client = http.client.HTTPConnection("127.0.0.1", twin.port, timeout=10)
+        client.request("POST", "/wsman", headers=shown)
+        found.append(client.getresponse().status)
+        client.close()
+    assert found == [200, 401]
+
+
+class Site:
+    """Twins with both kinds of listeners, and the command in a process that knows the realm."""
+
+    def __init__(self, folder: Path, lab: "Lab", realm: "Realm", cache: Path) -> None:
+        self.folder = folder
+        self.lab = lab
+        self.realm = realm
+        self.environment = {**realm.environment, "KRB5CCNAME": f"FILE:{cache}"}
+        self.twins: list[WholeTwin] = []
+
+    def start(self) -> None:
+        hosts = {}
+        for scheme in ("http", "https"):
+            member = self.lab.network.join(scheme)
+            tls = write_self_signed(self.folder, scheme, CertificateWish(names=(SERVER,)))
+            spec = TwinSpec(
+                name=scheme,
+                netns=member.netns,
+                cidr=member.cidr,
+                cidr6=member.cidr6,
+                user=OPS.name,
+                password=OPS.password,
+                domain=OPS.domain,
+                tls=tls,
+                keytab=self.realm.keytab,
+            )
+            self.twins.append(WholeTwin(spec))
+            self.twins[-1].start()
+            trust = {"ca_file": str(tls.certificate)} if scheme == "https" else {}
+            winrm = {"transport": "kerberos", "server_name": SERVER, "scheme": scheme, **trust}
+            hosts[scheme] = {"address": member.address, "platform": "windows", "winrm": winrm}
+        wanted = {
+            "version": 1,
+            "defaults": {"policy": "printing"},
+            "policies": {"printing": {"ports": ["jetdirect"], "allow_from": [*self.lab.network.strangers]}},
+            "hosts": hosts,
+        }
+        (self.folder / "inventory.yaml").write_text(yaml.safe_dump(wanted))
+
+    def fwfix(self, *arguments: str) -> Any:  # noqa: ANN401 - JSON
+        """Run a command on the inventory; return its document."""
+        start = [sys.executable, "-m", "fwfix", "--state-dir", "journal", *arguments]
+        ended = subprocess.run(
+            [*start, "-i", "inventory.yaml", "--json"],
+            cwd=self.folder,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+        assert ended.returncode == 0, (ended.stdout, ended.stderr)
+        return json.loads(ended.stdout)
+
+    def seen(self) -> set[str]:
+        addresses: Sequence[str] = [each for twin in self.twins for each in twin.spec.machine.addresses]
+        return {self.lab.outside.connect(address, 9100, 0.5) for address in addresses}
+
+    def close(self) -> None:
+        for twin in self.twins:
+            twin.close()
+            assert twin.server.crashes == []
+
+
+@pytest.fixture
+def site(
+    realm: "Realm", cache: Path, make_lab: "Callable[[Sequence[HostSpec]], Lab]", tmp_path: Path
+) -> Iterator[Site]:
+    made = Site(tmp_path, make_lab([]), realm, cache)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.mark.lab
+def test_a_run_goes_there_and_back_on_tickets_alone(site: Site) -> None:
+    def outcomes(*arguments: str) -> set[str]:
+        return {host["outcome"] for host in site.fwfix(*arguments)["hosts"]}
+
+    assert outcomes("plan") == {"change"}
+    assert site.seen() == {"open"}
+    assert outcomes("apply", "--yes") == {"applied"}
+    assert site.seen() == {"filtered"}
+    assert outcomes("rollback", "--yes") == {"rolled_back"}
+    assert site.seen() == {"open"}
+    used = {(each.name, each.via, each.accepted) for twin in site.twins for each in twin.server.book.logons}
+    assert used == {("ops", "kerberos", True)}
