@@ -8,6 +8,7 @@ from fwfix.lint.finding import Problem
 from fwfix.lint.surface import VERSIONS, Parameter, ParameterSet, cmdlet_names, cmdlets, spelling
 from fwfix.lint.tree import Node, at, child, core, find, text_of, variable_name, walk
 
+_MOST_NAMED = 12
 # What every cmdlet takes; the type is empty for a switch.
 _COMMON = {
     "verbose": "", "debug": "", "erroraction": "a", "warningaction": "a", "errorvariable": "a",
@@ -188,7 +189,7 @@ def _check_cmdlet(call: Call) -> Iterator[Problem]:
         if lacking:
             wrong = True
             where = f" in PowerShell {', '.join(lacking)}" if len(lacking) < len(versions) else ""
-            hint = "" if where else _near(name, {*every, *_COMMON})
+            hint = _choices(_everywhere(versions)) if where else _near(name, every, also=_COMMON)
             yield at(node, f"{call.shown} has no parameter -{spelling(name)}{where}{hint}")
     if not wrong:
         troubles = {trouble for sets in versions.values() if (trouble := _no_set(call, sets))}
@@ -224,12 +225,26 @@ def _no_set(call: Call, sets: Iterable[ParameterSet]) -> str:
     )
 
 
-def _near(name: str, names: Iterable[str]) -> str:
-    starting = [each for each in names if each.startswith(name)]
-    near = get_close_matches(name, list(names), n=1, cutoff=0.6)
+def _everywhere(versions: Mapping[str, Iterable[ParameterSet]]) -> set[str]:
+    """Return the parameters that a cmdlet has in every version."""
+    each = [{name for known in sets for name in known} for sets in versions.values()]
+    return set.intersection(*each)
+
+
+def _near(name: str, own: Iterable[str], *, also: Iterable[str] = ()) -> str:
+    known = [*own, *also]
+    starting = [each for each in known if each.startswith(name)]
+    near = get_close_matches(name, known, n=1, cutoff=0.6)
     if len(starting) == 1:
         return f"; write -{spelling(starting[0])} out"
-    return f"; did you mean -{spelling(near[0])}?" if near else ""
+    return f"; did you mean -{spelling(near[0])}?" if near else _choices(own)
+
+
+def _choices(names: Iterable[str]) -> str:
+    """Name what there is, as far as people read it."""
+    known = sorted(spelling(name) for name in names)
+    more = f" and {len(known) - _MOST_NAMED} more" if len(known) > _MOST_NAMED else ""
+    return f"; it takes {', '.join(f'-{name}' for name in known[:_MOST_NAMED])}{more}" if known else ""
 
 
 def _check_native(call: Call) -> Iterator[Problem]:

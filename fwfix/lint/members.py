@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from fwfix.lint.com import COM_OBJECTS, COM_TYPES
 from fwfix.lint.commands import Call, calls
 from fwfix.lint.finding import Problem
+from fwfix.lint.properties import check_properties
 from fwfix.lint.surface import NetType, Overloads, net_types, spelling
 from fwfix.lint.tree import Node, at, child, core, find, inside, text_of, variable_name
 
@@ -23,7 +24,7 @@ _FIXED = {
 }  # fmt: skip
 # Types of PowerShell itself, and those of which only casts are in the dialect.
 _PLAIN = {"byte", "object", "void", "pscustomobject", "scriptblock", "switch"}
-_PLAIN_STATIC = {("scriptblock", "create")}
+_PLAIN_STATIC = {("scriptblock", "create"): 1}
 # Their properties are keys, or those of their elements.
 _OPEN = {
     "system.array", "system.collections.hashtable", "system.collections.specialized.ordereddictionary",
@@ -180,6 +181,7 @@ def check_members(root: Node, types: Types) -> Iterator[Problem]:
         else:
             yield from _check_instance(node, types.of(target), name)
             yield from _check_split(node, name)
+    yield from check_properties(root, lambda node: _is_of_unknown(node, types))
     for node in find(root, "pipeline"):
         yield from _check_captured(node, types)
     yield from _check_order(root, types)
@@ -192,7 +194,7 @@ def _check_types(root: Node) -> Iterator[Problem]:
     for call in calls(root):
         if "comobject" in call.named and _com_name(call) not in COM_OBJECTS:
             names = ", ".join(each.name for each in COM_OBJECTS.values())
-            yield at(call.node, f"this COM object is not in the dialect, which has {names}")
+            yield at(call.node, f"the COM object {_com_name(call)} is not in the dialect, which has {names}")
         named = call.named.get("typename", (call.node, None))[1]
         first = named if named is not None else next(iter(call.positional), None)
         if call.name == "new-object" and first is not None:
@@ -219,8 +221,14 @@ def _check_static(node: Node, target: Node, name: str) -> Iterator[Problem]:
         yield at(node, "a static member of a computed type is not in the dialect")
     elif known is None:
         plain = written.strip("[]").lower()
-        if plain in _PLAIN and (plain, name.lower()) not in _PLAIN_STATIC:
-            yield at(node, f"{written}::{name} is not in the dialect")
+        count = _PLAIN_STATIC.get((plain, name.lower()))
+        if plain in _PLAIN and count is None:
+            near = ", ".join(f"::{member}" for kind, member in _PLAIN_STATIC if kind == plain)
+            yield at(
+                node, f"{written}::{name} is not in the dialect" + (f", which has {near}" if near else "")
+            )
+        elif count is not None and len(arguments(node)) != count:
+            yield at(node, f"{written}::{name} takes {count} arguments, not {len(arguments(node))}")
     elif not is_method(node):
         if name.lower() not in known.static_properties:
             yield at(node, _absent(known, f"::{name}", name, known.static_properties))
@@ -267,6 +275,15 @@ def _check_instance(node: Node, known: NetType | None, name: str) -> Iterator[Pr
             yield at(node, f"no type of the dialect has a method {name} in .NET Framework 4.5{hint}")
         elif not any(fitting(overloads, len(arguments(node))) for overloads in some):
             yield at(node, f"{name} takes no {len(arguments(node))} arguments in .NET Framework 4.5")
+
+
+def _is_of_unknown(node: Node, types: Types) -> bool:
+    """Tell whether a node is a property of something whose type is not known, or is open."""
+    target, _, static = parts(node)
+    if static or is_method(node):
+        return False
+    known = types.of(target)
+    return known is None or known.name.lower() in _OPEN
 
 
 def _check_split(node: Node, name: str) -> Iterator[Problem]:

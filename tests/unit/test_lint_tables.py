@@ -2,11 +2,13 @@
 
 import importlib.machinery
 import importlib.util
+import json
 from pathlib import Path
 
 import pytest
 
-from fwfix.lint.surface import VERSIONS, cmdlets, net_types, read_set
+from fwfix.lint.outputs import OUTPUTS
+from fwfix.lint.surface import VERSIONS, cmdlet_names, cmdlets, net_types, read_set
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT.parent / "shared" / "data"
@@ -47,3 +49,31 @@ def test_members_that_came_after_the_framework_4_5_are_not_in_the_table() -> Non
     move = net_types()["system.io.file"].static_methods["move"]
     assert {(each.least, each.most) for each in move} == {(2, 2)}
     assert "tohexstring" not in net_types()["system.convert"].static_methods
+
+
+# Cmdlets that put out .NET objects: the type, and what PowerShell adds to it (types.ps1xml).
+PUT_OUT = {
+    "Get-Process": (
+        "System.Diagnostics.Process",
+        {"Name", "Path", "Company", "Description", "FileVersion", "Product", "ProductVersion", "Handles"},
+    ),
+    "Get-Service": ("System.ServiceProcess.ServiceController", {"Name", "RequiredServices"}),
+    "Get-Acl": (
+        "System.Security.AccessControl.DirectorySecurity",
+        {"Path", "Owner", "Group", "Access", "Sddl", "AccessToString"},
+    ),
+}
+
+
+def test_properties_are_listed_for_cmdlets_of_the_dialect() -> None:
+    assert {name for name in OUTPUTS if "-" in name} <= set(cmdlet_names())
+
+
+@pytest.mark.parametrize("cmdlet", PUT_OUT)
+def test_listed_properties_of_net_objects_are_those_of_the_framework_4_5(cmdlet: str) -> None:
+    source = SOURCE / "netfx45_members.json"
+    if not source.exists():
+        pytest.skip("the captures (shared/data) are not here")
+    name, added = PUT_OUT[cmdlet]
+    members = json.loads(source.read_text(encoding="utf-8"))[name]["instance properties"]
+    assert set(OUTPUTS[cmdlet].split()) - set(members) <= added

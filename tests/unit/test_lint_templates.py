@@ -54,21 +54,79 @@ def test_every_line_of_a_script_knows_its_template() -> None:
             assert (root / name).read_text().splitlines()[at - 1] == line
 
 
-def test_a_misspelt_parameter_of_an_own_template_is_found_with_its_line(tmp_path: Path) -> None:
-    name = "windows/parts/undo.ps1.j2"
-    line = own(tmp_path, name, "Remove-NetFirewallRule -Name", "Remove-NetFirewallRule -Nam")
+# An own template of Windows with one error: what is changed, what is said of it, and what would be right.
+ERRORS = {
+    "parameter misspelt": (
+        ("windows/parts/undo.ps1.j2", "Remove-NetFirewallRule -Name", "Remove-NetFirewallRule -Nam"),
+        ("Remove-NetFirewallRule has no parameter -nam", "write -Name out"),
+    ),
+    "parameter of no cmdlet": (
+        ("windows/parts/undo.ps1.j2", "Enable-NetFirewallRule -Name", "Enable-NetFirewallRule -Zork"),
+        ("Enable-NetFirewallRule has no parameter -zork", "it takes -"),
+    ),
+    "parameter too new": (
+        ("windows/observe.ps1.j2", "(Get-NetTCPConnection)", "(Get-NetTCPConnection -OwningProcess 4)"),
+        ("no parameter -OwningProcess in PowerShell 3.0", "it takes -AppliedSetting, "),
+    ),
+    "common parameter too new": (
+        ("windows/observe.ps1.j2", "(Get-Printer)", "(Get-Printer -InformationAction 'Ignore')"),
+        ("no parameter -informationaction in PowerShell 3.0, 4.0", "it takes -AsJob, -CimSession"),
+    ),
+    "splatted parameter misspelt": (
+        ("windows/apply.ps1.j2", "DisplayName =", "DisplaName ="),
+        ("New-NetFirewallRule has no parameter -displaname", "did you mean -DisplayName?"),
+    ),
+    "cmdlet misspelt": (
+        ("windows/apply.ps1.j2", "Disable-NetFirewallRule -Name", "Disable-NetFirewallRul -Name"),
+        ("Disable-NetFirewallRul is no function of this script", "did you mean Disable-NetFirewallRule?"),
+    ),
+    "static member misspelt": (
+        ("windows/parts/common.ps1.j2", "::ReadAllText(", "::ReadAlText("),
+        ("[IO.File]::ReadAlText does not exist in .NET Framework 4.5", "did you mean ReadAllText?"),
+    ),
+    "member too new": (
+        ("windows/confirm.ps1.j2", "$notes = @()", "$notes = @([Convert]::ToHexString(@(1)))"),
+        ("[Convert]::ToHexString does not exist in .NET Framework 4.5", "did you mean "),
+    ),
+    "overload too new": (
+        ("windows/host/rollback.ps1.j2", "$run + '\\rehearsed')", "$run + '\\rehearsed', $true)"),
+        ("[IO.File]::Move takes ", "2 arguments in .NET Framework 4.5, not 3"),
+    ),
+    "method misspelt": (
+        ("windows/rollback.ps1.j2", "[string]$given[0]", "([string]$given[0]).Trimm()"),
+        ("[String].Trimm does not exist", "did you mean Trim?"),
+    ),
+    "type misspelt": (
+        ("windows/apply.ps1.j2", "Collections.ArrayList", "Collections.ArayList"),
+        ("[Collections.ArayList] is not a type of the dialect", "did you mean [Collections.ArrayList]?"),
+    ),
+    "property misspelt": (
+        ("windows/observe.ps1.j2", "[string]$socket.RemoteAddress", "[string]$socket.RemotAddress"),
+        ("nothing in the dialect has a property RemotAddress", "did you mean RemoteAddress?"),
+    ),
+    "property too new": (
+        ("windows/observe.ps1.j2", "$service[0].Status", "$service[0].StartType"),
+        ("nothing in the dialect has a property StartType", "did you mean "),
+    ),
+    "COM member misspelt": (
+        ("windows/parts/common.ps1.j2", "$scheduler.Connect()", "$scheduler.Conect()"),
+        ("[Schedule.Service].Conect does not exist", "did you mean connect?"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_an_error_in_an_own_template_is_named_with_file_line_and_what_would_be_right(
+    tmp_path: Path, error: str
+) -> None:
+    (name, old, new), words = ERRORS[error]
+    line = own(tmp_path, name, old, new)
     done = run(str(tmp_path))
     assert done.exit_code == 2
     (finding,) = done.stdout.splitlines()
-    assert finding.startswith(f"{tmp_path / name}:{line}: Remove-NetFirewallRule has no parameter -nam")
-
-
-def test_a_misspelt_member_of_an_own_template_is_found_with_its_line(tmp_path: Path) -> None:
-    name = "windows/parts/common.ps1.j2"
-    line = own(tmp_path, name, "::ReadAllText(", "::ReadAlText(")
-    (finding,) = check_templates([tmp_path]).findings
-    assert (finding.file, finding.line) == (str(tmp_path / name), line)
-    assert "ReadAllText" in finding.message
+    assert finding.startswith(f"{tmp_path / name}:{line}: ")
+    for word in words:
+        assert word in finding
 
 
 def test_a_broken_shell_script_is_found_in_its_template(tmp_path: Path) -> None:
