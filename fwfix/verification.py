@@ -30,10 +30,13 @@ class Vantage:
     certain: bool = True
 
     def expects(self, protection: Protection, family: Family) -> Expectation | None:
-        """Say what it must see once the host is protected; None where its address is not known."""
+        """Say what it must see once the host is protected.
+
+        None where its address is not known, but for a port to which nobody is allowed.
+        """
         source = self.sources.get(family)
         if source is None:
-            return None
+            return None if protection.allowed_in(family) else Expectation.BLOCKED
         return Expectation.OPEN if protection.allows(source) else Expectation.BLOCKED
 
 
@@ -124,9 +127,11 @@ def _expectations(evidence: Evidence) -> Mapping[Target, Expectation | None]:
     for reading in evidence.after:
         target = reading.target
         protection = protection_of(evidence.protections, target.protocol, target.port)
-        expected = vantages[target.vantage].expects(protection, target.family) if protection else None
-        if expected is Expectation.OPEN and target not in was_open:
-            expected = None  # whoever could not reach it before need not reach it now
+        vantage = vantages[target.vantage]
+        expected = vantage.expects(protection, target.family) if protection else None
+        sure = vantage.certain or reading.result is ProbeResult.OPEN
+        if expected is Expectation.OPEN and not (target in was_open and sure):
+            expected = None  # whoever could not reach it before, or cannot tell, need not reach it now
         if expected is Expectation.BLOCKED and target.family in evidence.judgement.uncovered:
             expected = None  # shown as it is; it was accepted that our rules do not reach it
         found[target] = expected
@@ -159,11 +164,12 @@ def _counts_for(counter: Counter, vantage: Vantage) -> bool:
 def _silenced(evidence: Evidence) -> Mapping[Target, str]:
     """Return what is silent now that a rule of ours is enforced and was not before, and what was before."""
     before = {reading.target: reading.result for reading in evidence.before}
+    certain = {vantage.name for vantage in evidence.vantages if vantage.certain}
     found: dict[Target, str] = {}
     for reading in evidence.after:
         target, then = reading.target, before.get(reading.target)
         key = (target.family, target.protocol, target.port)
-        silent = reading.settled and reading.result is ProbeResult.FILTERED
+        silent = reading.settled and reading.result is ProbeResult.FILTERED and target.vantage in certain
         if not silent or key not in evidence.judgement.enforced:
             continue
         if then in (ProbeResult.OPEN, ProbeResult.CLOSED):

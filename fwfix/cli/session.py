@@ -17,6 +17,7 @@ from fwfix.model.inventory import Inventory
 if TYPE_CHECKING:
     from fwfix.drivers.base import Driver
     from fwfix.executors.base import Connector
+    from fwfix.executors.by_platform import PlatformConnector
     from fwfix.executors.ssh import SshConnector
     from fwfix.executors.winrm_stream import Channel
     from fwfix.model.policy import Protection, Service
@@ -100,7 +101,7 @@ def _make_driver(platform: Platform, renderer: Renderer) -> Driver:
             assert_never(platform)
 
 
-def make_connector(hosts: Mapping[str, Host], store: SecretStore) -> Connector:
+def make_connector(hosts: Mapping[str, Host], store: SecretStore) -> PlatformConnector:
     """Return the connector for a fleet; it contacts nobody yet."""
     from fwfix.executors.accounts import Accounts
     from fwfix.executors.by_platform import PlatformConnector
@@ -121,21 +122,23 @@ def make_connector(hosts: Mapping[str, Host], store: SecretStore) -> Connector:
 
         return WinrmConnector(resolve=resolve, accounts=accounts, tunnel=tunnel, prepare_jump=prepare_jump)
 
-    def ssh() -> SshConnector:
-        from fwfix.executors.ssh import SshConnector
-
-        made = fleet.of(Platform.LINUX)
-        assert isinstance(made, SshConnector)
-        return made
-
     def tunnel(jump: str, address: str, port: int, *, deadline: float) -> Channel:
-        return ssh().tunnel(jump, address, port, deadline=deadline)
+        return ssh_of(fleet).tunnel(jump, address, port, deadline=deadline)
 
     def prepare_jump(jump: str, *, deadline: float) -> None:
-        ssh().prepare_jump(jump, deadline=deadline)
+        ssh_of(fleet).prepare_jump(jump, deadline=deadline)
 
     fleet = PlatformConnector({Platform.LINUX: over_ssh, Platform.WINDOWS: over_winrm})
     return fleet
+
+
+def ssh_of(fleet: PlatformConnector) -> SshConnector:
+    """Return the part of a fleet's connector that speaks SSH, which opens jump hosts for all platforms."""
+    from fwfix.executors.ssh import SshConnector
+
+    made = fleet.of(Platform.LINUX)
+    assert isinstance(made, SshConnector)
+    return made
 
 
 @contextmanager
@@ -168,7 +171,7 @@ def running(
         stamp=Stamp(operator=operator(), controller=controller(), ticket=ticket),
         connect_timeout=connect_timeout,
     )
-    lookout = Lookout(context, vantages, renderer, jumps=_linux(hosts))
+    lookout = Lookout(context, vantages, renderer, jumps=_linux(hosts), forwarder=lambda: ssh_of(connector))
     try:
         with interruptible(context.brake, context.pending_lines):
             yield context, lookout

@@ -2,7 +2,7 @@
 
 import ipaddress
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import paramiko
@@ -10,9 +10,10 @@ import paramiko
 from fwfix.executors.accounts import Accounts
 from fwfix.executors.ssh_config import SshConfig
 from fwfix.executors.ssh_connect import Connection, Connections, Resolve, peer_of
-from fwfix.executors.ssh_route import Routes
+from fwfix.executors.ssh_route import Route, Routes
 from fwfix.executors.ssh_run import SUDO_PASSWORD, Errand
-from fwfix.model.host import Become, Host
+from fwfix.model.host import Become, Host, Platform
+from fwfix.model.outcome import Reading, Target
 from fwfix.model.policy import Address
 from fwfix.model.script import Invocation, Result
 
@@ -84,6 +85,54 @@ class SshConnector:
         """
         route = self._routes.of_jump(jump, deadline=deadline)
         return self._connections.tunnel(route, address, port, deadline=deadline)
+
+    def before(self, host: Host, *, deadline: float) -> Route:
+        """Return the way to the last jump host in front of a host, WinRM included; empty where there is none.
+
+        Raises:
+            ConnectError: the settings cannot be honoured.
+        """
+        if host.platform is Platform.LINUX:
+            return self._routes.to(host, deadline=deadline)[:-1]
+        jump = host.winrm.jump
+        return () if jump is None else self._routes.of_jump(jump, deadline=deadline)
+
+    def is_direct(self, host: Host, *, deadline: float) -> bool:
+        """Tell whether nothing stands between this machine and a host, so that it sees our own address.
+
+        Raises:
+            ConnectError: the settings cannot be honoured.
+        """
+        if host.platform is not Platform.LINUX:
+            return host.winrm.jump is None and host.winrm.proxy is None
+        route = self._routes.to(host, deadline=deadline)
+        return len(route) == 1 and not route[0].target.proxy_command
+
+    def way_to(self, host: Host, *, deadline: float) -> Route:
+        """Return the way to a host, for `knock`.
+
+        Raises:
+            ConnectError: the settings cannot be honoured.
+        """
+        return self._routes.to(host, deadline=deadline)
+
+    def knock(
+        self, route: Route, targets: Sequence[Target], *, until: float, deadline: float
+    ) -> tuple[Reading, ...]:
+        """Let the last host of a route try TCP ports: connect and close, over the shared connection to it.
+
+        What it was not allowed to try is left out; of the others only `open` is certain.
+
+        Args:
+            route: from `before` or `way_to`.
+            targets: what to try.
+            until: when to stop waiting for answers.
+            deadline: for the connection to that host, where there is none yet.
+
+        Raises:
+            ConnectError: there is no connection.
+        """
+        return self._connections.knock(route, targets, until=until, deadline=deadline)
 
     def close(self) -> None:
         """Close the jump hosts and everything else that is shared."""

@@ -4,7 +4,7 @@ import random
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -20,16 +20,20 @@ from fwfix.executors.ssh_dial import ProxyStream, dial
 from fwfix.executors.ssh_errors import Stage, foreign_errors
 from fwfix.executors.ssh_gate import Gate
 from fwfix.executors.ssh_keys import Keyring
+from fwfix.executors.ssh_knock import knock_on
 from fwfix.executors.ssh_route import Hop, Identity, Route, identity
 from fwfix.executors.ssh_target import Target
 from fwfix.executors.ssh_transport import Link, Stream
 from fwfix.executors.ssh_watch import Watch
 from fwfix.model.host import Host
+from fwfix.model.outcome import Reading
+from fwfix.model.outcome import Target as Port
 from fwfix.secrets import Secret, SecretRef
 
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 1.0
 _CLOSE_SECONDS = 5.0
+_CUT_GRACE = 0.5
 
 
 class Resolve(Protocol):
@@ -163,6 +167,22 @@ class Connections:
         with foreign_errors(target.where, Stage.CONNECT):
             return self._through(jump, target, deadline)
 
+    def knock(
+        self, route: Route, targets: Sequence[Port], *, until: float, deadline: float
+    ) -> tuple[Reading, ...]:
+        """Let the last hop of a route, whose connection is shared, try ports; see `knock_on`.
+
+        Raises:
+            ConnectError: there is no connection to it before the deadline.
+        """
+        jump = self._jump(route, deadline)
+        assert jump is not None, "a route has a last hop"
+        with (
+            foreign_errors(route[-1].target.where, Stage.CONNECT),
+            self.watch.guard(until + _CUT_GRACE, jump.link.cut),
+        ):
+            return knock_on(jump.link, targets, until=until)
+
     def _open_once(self, route: Route, deadline: float) -> Connection:
         target = route[-1].target
         sshd = (identity(route[:-1]), target.address, target.port)
@@ -221,12 +241,14 @@ class Connections:
 
     def _through(self, jump: Connection, target: Target, deadline: float) -> paramiko.Channel:
         try:
-            return jump.link.open_channel(
-                "direct-tcpip",
-                (target.address, target.port),
-                ("127.0.0.1", 0),
-                timeout=max(0.1, deadline - time.monotonic()),
-            )
+            # A jump host that takes nothing more blocks the asking itself, which has no time-out.
+            with self.watch.guard(deadline + _CUT_GRACE, jump.link.cut):
+                return jump.link.open_channel(
+                    "direct-tcpip",
+                    (target.address, target.port),
+                    ("127.0.0.1", 0),
+                    timeout=max(0.1, deadline - time.monotonic()),
+                )
         except paramiko.ChannelException:
             raise
         except paramiko.SSHException as error:
