@@ -1,5 +1,6 @@
 """Sign bytes with SSH keys and check such signatures, through ssh-keygen, so with agents and tokens too."""
 
+import base64
 import os
 import re
 import subprocess
@@ -21,6 +22,7 @@ _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
 _DEFAULT_KEYS = ("id_ed25519", "id_ed25519_sk", "id_ecdsa", "id_ecdsa_sk", "id_rsa")
 _WILDCARDS = frozenset("*?!")
 _SECONDS = 30
+_SSHSIG_HEAD = len(b"SSHSIG") + 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,11 +107,14 @@ def principals_of(signature: bytes, content: bytes, signers: Path, *, namespace:
     """Return under which names an allowed_signers file lists the key that signed these bytes.
 
     Raises:
-        SignatureProblemError: it lists the key under no name, or the signature does not hold.
+        SignatureProblemError: it lists the key under no name, the signature does not hold, or nobody touched
+            the security key for it.
         UsageError: the file cannot be read.
     """
     if not os.access(signers, os.R_OK):
         raise UsageError(f"{signers} cannot be read", next="It must list who may approve (man ssh-keygen).")
+    if not was_touched(signature):
+        raise SignatureProblemError("nobody touched this security key when it signed")
     with _as_file(signature) as path:
         found = _run(["-Y", "find-principals", "-s", str(path), "-f", str(signers)], content)
         names = _names(found.stdout.decode(errors="replace")) if found.returncode == 0 else ()
@@ -122,6 +127,37 @@ def principals_of(signature: bytes, content: bytes, signers: Path, *, namespace:
             if checked.returncode:
                 raise SignatureProblemError(_said(checked) or f"{signers} does not let this key sign")
     return names
+
+
+def was_touched(signature: bytes) -> bool:
+    """Tell whether somebody touched the security key for a signature; True for keys that need no touch.
+
+    ssh-keygen 9.2 takes a signature whose flags say that nobody was there for a good one; sshd does not.
+
+    Raises:
+        SignatureProblemError: it is no signature.
+    """
+    armoured = b"".join(line for line in signature.splitlines() if not line.startswith(b"-----"))
+    try:
+        # PROTOCOL.sshsig: magic, version, key, namespace, reserved, hash algorithm, signature.
+        *_, last = _strings(base64.b64decode(armoured, validate=True)[_SSHSIG_HEAD:], 5)
+        kind, raw = _strings(last, 2)
+        # PROTOCOL.u2f: both strings, then the flags, of which the lowest bit is the user's presence.
+        return not kind.startswith((b"sk-", b"webauthn-sk-")) or bool(last[8 + len(kind) + len(raw)] & 1)
+    except (ValueError, IndexError):
+        raise SignatureProblemError("not a signature") from None
+
+
+def _strings(content: bytes, count: int) -> list[bytes]:
+    """Read so many strings of SSH, each with its length in front of it."""
+    found: list[bytes] = []
+    for _ in range(count):
+        length = int.from_bytes(content[:4])
+        if len(content) < 4 + length:
+            raise ValueError("cut short")
+        found.append(content[4 : 4 + length])
+        content = content[4 + length :]
+    return found
 
 
 def _names(text: str) -> tuple[str, ...]:

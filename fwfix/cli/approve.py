@@ -38,7 +38,7 @@ def approve(
     from fwfix.cli.reporting import output_of
     from fwfix.loading.plan_file import check_not_expired
     from fwfix.model.wording import plural
-    from fwfix.signing import PLAN_NAMESPACE, sign
+    from fwfix.signing import PLAN_NAMESPACE, sign, was_touched
 
     signed_plan = read_signed(plan_file)
     plan = signed_plan.plan
@@ -60,6 +60,8 @@ def approve(
         f"Approved run {plan.run_id}, which changes {plural(changing, 'host')}: {signed_plan.file.digest}"
     )
     output.say(f"Signed with {signed.key}: {path}")
+    if not was_touched(signed.text):
+        output.say("Nobody touched the security key: it does not count as an approval.")
     if signed.key == plan.author_key and not any(rule.author_may_approve for rule in plan.approvals):
         output.say("This is the key of the plan's author: it does not count as an approval.")
 
