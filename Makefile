@@ -40,6 +40,7 @@ docs: $(VENV)/.installed ## write docs/commands.md from --help
 test: setup ## the whole suite, against the built wheel
 	@scripts/debian-packages firewalld dbus systemd krb5-kdc krb5-admin-server krb5-user libkrb5-dev gcc python3-dev
 	@$(BIN)/pip install --quiet --disable-pip-version-check 'fwfix[kerberos]'
+	@scripts/other-inits $(VENV)/inits
 	$(BIN)/pytest -n $(JOBS) --dist worksteal
 
 lint: $(VENV)/.installed ## ruff and mypy --strict

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fwfix.errors import FwfixError, JournalError, LostError
 from fwfix.model.host import Host, Platform
 from fwfix.model.observation import Observation, RecordState, RunRecord
-from fwfix.model.outcome import HostReport, Outcome, Probe, ProbeResult, Reading, Target
+from fwfix.model.outcome import NOT_AS_BEFORE, HostReport, Outcome, Probe, ProbeResult, Reading, Target
 from fwfix.model.plan import Reason
 from fwfix.model.policy import Address, Service
 from fwfix.probes import probe_now
@@ -83,7 +83,7 @@ class _Rollback:
     def _try(self) -> HostReport:
         observation = self._steps.look(self._undo.services)
         record = _find(observation, self._undo.run_id)
-        settled = self._already(record)
+        settled = self._already(record, observation)
         if settled is not None:
             return settled
         before = () if self._undo.before else self._probe(observation)
@@ -105,7 +105,7 @@ class _Rollback:
         still = answer.state is RecordState.REVERTING
         return self._report(Outcome.UNKNOWN if still else Outcome.FAILED, reason)
 
-    def _already(self, record: RunRecord | None) -> HostReport | None:
+    def _already(self, record: RunRecord | None, observation: Observation) -> HostReport | None:
         if record is None:
             if self._sent:
                 reason = Reason(code="no-record", message="the record of the run is gone from the host")
@@ -119,9 +119,22 @@ class _Rollback:
                 next="remove /var/lib/fwfix on the host if it is a clone",
             )
             return self._report(Outcome.FAILED, reason)
-        if record.state is RecordState.REVERTED:
-            return self._verified(()) if self._sent else self._report(Outcome.NOOP, None)
-        return None
+        if record.state is not RecordState.REVERTED:
+            return None
+        return self._verified(()) if self._sent else self._undone_before(observation)
+
+    def _undone_before(self, observation: Observation) -> HostReport:
+        """Say again that a port is not as before, as long as it is so and no newer run can be the cause."""
+        newer = any(
+            record.run_id > self._undo.run_id
+            and record.state is not RecordState.REVERTED
+            and not record.foreign
+            for record in observation.records
+        )
+        differs = self._differs((), observation) if self._undo.before and not newer else None
+        if differs is not None and differs.code == NOT_AS_BEFORE:
+            return self._report(Outcome.ROLLED_BACK, differs)
+        return self._report(Outcome.NOOP, None)
 
     def _verified(self, before: Sequence[Reading]) -> HostReport:
         """Look and probe once more: the ports must be as they were before the run."""
@@ -131,6 +144,10 @@ class _Rollback:
             # The record said `reverted`; that the second look failed does not change it.
             self._notes.append(f"not looked at again: {error.message}")
             return self._report(Outcome.ROLLED_BACK, None)
+        return self._report(Outcome.ROLLED_BACK, self._differs(before, observation))
+
+    def _differs(self, before: Sequence[Reading], observation: Observation) -> Reason | None:
+        """Probe the ports; what is not as it was before the run, as far as the journal knows."""
         after = self._probe(observation)
         self._probes = describe_before(before) + tuple(
             Probe(
@@ -145,8 +162,7 @@ class _Rollback:
         )
         # A rule of the host's own firewall makes a Windows host keep silent where nothing listens.
         stealthy = self._undo.host.platform is Platform.WINDOWS
-        differs = compare_with_before(self._undo.before, after, observation.listeners, stealthy=stealthy)
-        return self._report(Outcome.ROLLED_BACK, differs)
+        return compare_with_before(self._undo.before, after, observation.listeners, stealthy=stealthy)
 
     def _probe(self, observation: Observation) -> tuple[Reading, ...]:
         addresses = self._undo.addresses or observation.addresses

@@ -19,7 +19,18 @@ def test_a_port_that_somebody_else_blocks_by_now_is_no_success(site: "Site") -> 
     assert site.host.address in undone.host()["reason"]["message"]
     assert site.states() == {run_id: "reverted"}
     assert "FWFIX" not in site.rules()
+    again = site.fwfix.rollback(run_id, code=3)
+    assert (again.outcome(), again.reason()) == ("rolled_back", "not-as-before")
+    assert "rollback" not in again.steps()
+    site.sh("iptables -D INPUT -p tcp --dport 9100 -j DROP")
     assert site.fwfix.rollback(run_id, code=0).outcome() == "noop"
+
+
+def test_a_port_that_a_later_run_blocks_is_as_it_should_be(site: "Site") -> None:
+    first = site.fwfix.apply().run_id
+    site.fwfix.rollback(first)
+    site.fwfix.apply()
+    assert site.fwfix.rollback(first, code=0).outcome() == "noop"
 
 
 def test_a_service_that_was_stopped_in_the_meantime_is_only_a_warning(site: "Site") -> None:

@@ -144,18 +144,3 @@ def test_under_systemd_the_unit_is_enabled_and_goes_with_the_last_run(one: "OnHo
     assert one.rollback(FIRST)["ok"]
     assert one.code("find /etc/systemd -name '*fwfix*'")[1] == ""
     assert one.observe()["boot_unit"] == {"present": False, "enabled": False}
-
-
-def test_openrc_gets_a_service_in_its_default_runlevel(one: "OnHost") -> None:
-    one.sh("mkdir -p /run/openrc /etc/runlevels/default")
-    one.sh("touch /usr/bin/rc-update")
-    one.replace_tool(
-        "/usr/bin/rc-update",
-        "case $2 in add) ln -s /etc/init.d/$3 /etc/runlevels/$4/$3 ;; del) rm /etc/runlevels/$4/$3 ;; esac",
-    )
-    one.install(one.scripts(FIRST))
-    assert one.sh("head -1 /etc/init.d/fwfix").strip() == "#!/sbin/openrc-run"
-    assert one.code("sh -n /etc/init.d/fwfix")[0] == 0
-    assert one.observe()["boot_unit"] == {"present": True, "enabled": True}
-    assert one.rollback(FIRST)["ok"]
-    assert one.code("ls /etc/init.d/fwfix /etc/runlevels/default/fwfix 2>/dev/null")[1] == ""
