@@ -3,7 +3,7 @@
 import shlex
 
 from fwfix.errors import AuthError, FwfixError, HostKeyError, SecretError
-from fwfix.model.host import Host, Platform, WinrmTransport
+from fwfix.model.host import Host, Platform
 from fwfix.runner.doctor.table import Remedy, Table
 
 _SHELL_CODES = frozenset({"access-denied", "quota", "shell-gone", "winrm-fault", "busy"})
@@ -59,7 +59,7 @@ def _winrm_failed(table: Table, host: Host, error: FwfixError) -> None:
     elif error.code == "password-rejected":
         message = f"{error.message} Or the account is locked, expired or disabled: only the host tells which"
         table.fail("logon", message, Remedy(next=_EVENTS, on=host.name))
-    elif isinstance(error, AuthError) and host.winrm.transport is WinrmTransport.KERBEROS:
+    elif error.code == "kerberos-ticket":
         user = f" {shlex.quote(host.winrm.user)}" if host.winrm.user else ""
         table.fail("logon", error.message, Remedy(next=f"kinit{user} && klist"))
     else:

@@ -1,24 +1,18 @@
 """Logons by ticket: a real KDC, real GSSAPI on both sides, and what goes wrong between them."""
 
 import http.client
-import json
 import socket
 import ssl
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import yaml
 
 from fwfix.errors import AuthError, ConnectError, UnreachableError
-from fwfix.lab.windows.twin import Twin as WholeTwin
-from fwfix.lab.windows.twin import TwinSpec
 from fwfix.lab.windows.wsman import (
     Account,
     AccountBook,
@@ -33,8 +27,6 @@ from fwfix.model.host import WinrmTransport
 
 if TYPE_CHECKING:
     from conftest import Realm, Rig, Twin
-
-    from fwfix.lab.linux import HostSpec, Lab
 
 SERVER = "win-1.corp.example"
 OPS = Account(name="ops", domain="CORP", password="unused")
@@ -333,95 +325,3 @@ def test_no_message_is_taken_twice(make_twin: MakeTwin) -> None:
         found.append(client.getresponse().status)
         client.close()
     assert found == [200, 401]
-
-
-class Site:
-    """Twins with both kinds of listeners, and the command in a process that knows the realm."""
-
-    def __init__(self, folder: Path, lab: "Lab", realm: "Realm", cache: Path) -> None:
-        self.folder = folder
-        self.lab = lab
-        self.realm = realm
-        self.environment = {**realm.environment, "KRB5CCNAME": f"FILE:{cache}"}
-        self.twins: list[WholeTwin] = []
-
-    def start(self) -> None:
-        hosts = {}
-        for scheme in ("http", "https"):
-            member = self.lab.network.join(scheme)
-            tls = write_self_signed(self.folder, scheme, CertificateWish(names=(SERVER,)))
-            spec = TwinSpec(
-                name=scheme,
-                netns=member.netns,
-                cidr=member.cidr,
-                cidr6=member.cidr6,
-                user=OPS.name,
-                password=OPS.password,
-                domain=OPS.domain,
-                tls=tls,
-                keytab=self.realm.keytab,
-            )
-            self.twins.append(WholeTwin(spec))
-            self.twins[-1].start()
-            trust = {"ca_file": str(tls.certificate)} if scheme == "https" else {}
-            winrm = {"transport": "kerberos", "server_name": SERVER, "scheme": scheme, **trust}
-            hosts[scheme] = {"address": member.address, "platform": "windows", "winrm": winrm}
-        wanted = {
-            "version": 1,
-            "defaults": {"policy": "printing"},
-            "policies": {"printing": {"ports": ["jetdirect"], "allow_from": [*self.lab.network.strangers]}},
-            "hosts": hosts,
-        }
-        (self.folder / "inventory.yaml").write_text(yaml.safe_dump(wanted))
-
-    def fwfix(self, *arguments: str) -> Any:  # noqa: ANN401 - JSON
-        """Run a command on the inventory; return its document."""
-        start = [sys.executable, "-m", "fwfix", "--state-dir", "journal", *arguments]
-        ended = subprocess.run(
-            [*start, "-i", "inventory.yaml", "--json"],
-            cwd=self.folder,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=100,
-            check=False,
-        )
-        assert ended.returncode == 0, (ended.stdout, ended.stderr)
-        return json.loads(ended.stdout)
-
-    def seen(self) -> set[str]:
-        addresses: Sequence[str] = [each for twin in self.twins for each in twin.spec.machine.addresses]
-        return {self.lab.outside.connect(address, 9100, 0.5) for address in addresses}
-
-    def close(self) -> None:
-        for twin in self.twins:
-            twin.close()
-            assert twin.server.crashes == []
-
-
-@pytest.fixture
-def site(
-    realm: "Realm", cache: Path, make_lab: "Callable[[Sequence[HostSpec]], Lab]", tmp_path: Path
-) -> Iterator[Site]:
-    made = Site(tmp_path, make_lab([]), realm, cache)
-    try:
-        made.start()
-        yield made
-    finally:
-        made.close()
-
-
-@pytest.mark.lab
-def test_a_run_goes_there_and_back_on_tickets_alone(site: Site) -> None:
-    def outcomes(*arguments: str) -> set[str]:
-        return {host["outcome"] for host in site.fwfix(*arguments)["hosts"]}
-
-    assert outcomes("plan") == {"change"}
-    assert site.seen() == {"open"}
-    assert outcomes("apply", "--yes") == {"applied"}
-    assert site.seen() == {"filtered"}
-    assert outcomes("rollback", "--yes") == {"rolled_back"}
-    assert site.seen() == {"open"}
-    used = {(each.name, each.via, each.accepted) for twin in site.twins for each in twin.server.book.logons}
-    assert used == {("ops", "kerberos", True)}
