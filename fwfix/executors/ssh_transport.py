@@ -8,15 +8,45 @@ from contextlib import contextmanager, suppress
 
 import paramiko
 from paramiko.message import Message
+from paramiko.packet import Packetizer
 
 from fwfix.executors.ssh_knock import KnockingTransport
-from fwfix.executors.ssh_packets import Packets, Stream
 
 # paramiko logs what it raises a second time, with tracebacks; our errors say it once.
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 
+_AHEAD = 1 << 16
 _BANNER_SECONDS = 3600.0  # our own deadlines end every wait; paramiko's must not fire before them
 _JOIN_SECONDS = 5.0
+
+# What a transport runs over: TCP or a ProxyCommand, or a channel through a jump host.
+Stream = socket.socket | paramiko.Channel
+
+
+class _ReadAhead:
+    """A stream that reads what is there, where paramiko asks for a few bytes twice per packet."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._ready = b""
+        self.send = stream.send
+        self.close = stream.close
+
+    def recv(self, size: int) -> bytes:
+        """Return up to `size` bytes; only the transport's own thread reads."""
+        ready = self._ready or self._stream.recv(_AHEAD)
+        self._ready = ready[size:]
+        return ready[:size]
+
+
+class _QuietPacketizer(Packetizer):
+    """A packetizer without the timer thread of its own: the watch ends a handshake that hangs."""
+
+    def __init__(self, stream: Stream) -> None:
+        super().__init__(_ReadAhead(stream))  # type: ignore[arg-type] # it needs no more of a socket
+
+    def start_handshake(self, timeout: float) -> None:
+        """Start nothing."""
 
 
 class Link(KnockingTransport):
@@ -57,7 +87,7 @@ class Link(KnockingTransport):
         self.farewell = ""
         self._waits: set[socket.socket] = set()
         self._waits_lock = threading.Lock()
-        super().__init__(stream, packetizer_class=Packets)
+        super().__init__(stream, packetizer_class=_QuietPacketizer)
         self.banner_timeout = _BANNER_SECONDS
         self.clear_to_send_timeout = _BANNER_SECONDS
         self.auth_timeout = _BANNER_SECONDS
