@@ -6,12 +6,18 @@ import socket
 import struct
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from fwfix.lab.windows.wsman import Account
+
+if TYPE_CHECKING:
+    from conftest import Rig, Twin
 
 REALM = "CORP.EXAMPLE"
 PASSWORD = "correct horse"
@@ -169,3 +175,15 @@ def cache(realm: Realm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     monkeypatch.setenv("KRB5_CONFIG", str(realm.config))
     monkeypatch.setenv("KRB5CCNAME", f"FILE:{mine}")
     return mine
+
+
+@pytest.fixture
+def make_twin(rig: "Rig", realm: Realm, cache: Path) -> Callable[..., "Twin"]:
+    """Return a maker of twins that are in the realm and let ops in."""
+    del cache
+    ops = Account(name="ops", domain="CORP", password="unused")
+
+    def make(**config: Any) -> "Twin":  # noqa: ANN401 - settings of all kinds
+        return rig.twin(**{"accounts": [ops], "keytab": realm.keytab, **config})
+
+    return make
