@@ -23,7 +23,8 @@ from fwfix.model.script import Invocation, Result
 
 _OUTPUT_LIMIT = 64 * 1024 * 1024
 _STDERR_KEPT = 64 * 1024
-_SHORTEST_OPERATION = 0.05
+# The service refuses to do anything within less.
+_SHORTEST_OPERATION = 0.5
 # What is kept back of the time to end a script that overstays it, and the share that it may be at most.
 _RESERVE_SECONDS = 2.0
 _RESERVE_SHARE = 0.25
@@ -113,12 +114,12 @@ class Errand:
         before = self._session.reconnected
         try:
             while not self._receive_once():
-                if time.monotonic() >= self._until:
+                if time.monotonic() + _SHORTEST_OPERATION >= self._until:
                     raise TimeoutError
         except FOREIGN as error:
             if not self._complete:
                 raise self._not_sent(said(error)) from error
-            if time.monotonic() >= self._until:
+            if time.monotonic() + _SHORTEST_OPERATION >= self._until:
                 raise DeadlineError(
                     f"{self._session.where} did not answer in time.", next="Ask it again."
                 ) from error

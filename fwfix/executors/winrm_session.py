@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from http.client import HTTPException
 from typing import TYPE_CHECKING, TypeVar
 
 import requests
@@ -245,4 +246,4 @@ def _is_drop(error: Exception, *, settled: bool) -> bool:
         return settled
     if isinstance(error, WinRMOperationTimeoutError):
         return False
-    return isinstance(error, (DroppedError, requests.RequestException, OSError, EOFError))
+    return isinstance(error, (DroppedError, requests.RequestException, HTTPException, OSError, EOFError))

@@ -6,11 +6,14 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
 import requests
 from requests.adapters import HTTPAdapter
+from requests.structures import CaseInsensitiveDict
+from spnego._ntlm_raw.crypto import ntowfv1
 from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool
 from winrm.exceptions import WinRMError, WinRMTransportError
@@ -19,8 +22,11 @@ from winrm.transport import Transport
 
 from fwfix.executors.winrm_endpoint import Endpoint
 from fwfix.executors.winrm_errors import DroppedError, LogonRefusedError
+from fwfix.executors.winrm_http import FIRST_BAD_STATUS, Answer, Line
 from fwfix.executors.winrm_kerberos import bind_to_channel, fetch_ticket
+from fwfix.executors.winrm_protocol import TimedProtocol
 from fwfix.executors.winrm_stream import Stream
+from fwfix.model.host import WinrmTransport
 from fwfix.secrets import Secret
 
 # What they log they also raise, and our errors say it once.
@@ -33,9 +39,10 @@ _SEALED = ("multipart/encrypted", "multipart/x-multi-encrypted")
 _LAST_NTLM_MESSAGE = b"NTLMSSP\0\3"
 _OK = 200
 _UNAUTHORIZED = 401
-_FIRST_BAD_STATUS = 300
+_PLAIN = "application/soap+xml;charset=UTF-8"
 
 T = TypeVar("T")
+R = TypeVar("R", requests.Response, Answer)
 # Hears an envelope: the host's name, the HTTP status of an answer (0 for a request), and its text.
 Tap = Callable[[str, int, str], None]
 
@@ -47,8 +54,12 @@ class Wire:
         self, endpoint: Endpoint, stream: Stream, password: Secret | None, *, tap: Tap | None = None
     ) -> None:
         self._stream = stream
+        with suppress(OSError):  # the end of a tunnel is no TCP
+            # urllib3 sends a request in two parts; the second would wait until the first is acknowledged.
+            stream.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._adapter = _Adapter(endpoint, stream.socket)
-        self._protocol = _TimedProtocol(endpoint, password, self._adapter)
+        self._protocol = _Protocol(endpoint, password, self._adapter)
+        self._protocol.transport.connected = stream.socket
         if tap is not None:
             self._protocol.transport.tap = partial(tap, endpoint.host.name)
 
@@ -120,20 +131,21 @@ class _Adapter(HTTPAdapter):
 
 
 class _Transport(Transport):
-    """pywinrm's transport with our adapter under it."""
+    """pywinrm's transport with our adapter under it, and with neither requests nor adapter once we are in."""
 
     adapter: _Adapter
+    connected: socket.socket
     deadline: float
     tap: Callable[[int, str], None] | None = None
+    _line: Line | None = None
 
     def send_message(self, message: str | bytes) -> bytes:
         """Send an envelope and return the answer; both are heard unsealed, and without any header."""
         if self.tap is None:
-            untold: bytes = super().send_message(message)
-            return untold
+            return self._exchange(message)
         self.tap(0, message.decode() if isinstance(message, bytes) else message)
         try:
-            answer: bytes = super().send_message(message)
+            answer = self._exchange(message)
         except WinRMTransportError as error:
             self.tap(error.code, error.response_text)
             raise
@@ -151,10 +163,26 @@ class _Transport(Transport):
             bind_to_channel(session, self.adapter.certificate)
         return session
 
+    def _exchange(self, message: str | bytes) -> bytes:
+        # Building it may be a logon of its own: sealing needs the keys first.
+        session = self.build_session()
+        if not self.adapter.settled:
+            first: bytes = super().send_message(message)
+            return first
+        if self._line is None:
+            example = session.prepare_request(requests.Request("POST", self.endpoint, data=b""))
+            self._line = Line(self.connected, example)
+        body, kind = message.encode() if isinstance(message, str) else message, _PLAIN
+        if self.encryption is not None:
+            sealed: Any = self.encryption.prepare_encrypted_request(_Drafts(), self.endpoint, body)
+            body, kind = sealed.body, sealed.headers["Content-Type"]
+        answer = self._line.post(body, kind=kind, deadline=self.deadline)
+        return self._get_message_response_text(self._accepted(answer))
+
     def _send_message_request(
         self, session: requests.Session, prepared: requests.PreparedRequest
     ) -> requests.Response:
-        """Send one request; a logon may be three of them."""
+        """Send one request by which we log on; it may be three of them."""
         # A logon comes before `build_session` returns.
         session.trust_env = False
         session.proxies = {}
@@ -165,20 +193,24 @@ class _Transport(Transport):
         if remaining <= 0:
             raise TimeoutError("the deadline has passed")
         response = session.send(prepared, timeout=remaining, allow_redirects=False)
+        if response.ok and "Authorization" in response.request.headers:
+            self.adapter.settled = True
+        return self._accepted(response)
+
+    def _accepted(self, response: R) -> R:
+        """Return an answer that the status says is one."""
         if response.status_code == _UNAUTHORIZED:
             raise LogonRefusedError(
                 attempted=_was_attempted(response),
                 offered=response.headers.get("WWW-Authenticate", ""),
                 by_ticket=self.auth_method == "kerberos",
             )
-        if response.ok and "Authorization" in response.request.headers:
-            self.adapter.settled = True
-        if response.status_code >= _FIRST_BAD_STATUS:
+        if response.status_code >= FIRST_BAD_STATUS:
             text = self._get_message_response_text(response) if response.content else b""
             raise WinRMTransportError("http", response.status_code, text.decode("utf-8", "replace"))
         return response
 
-    def _get_message_response_text(self, response: requests.Response) -> bytes:
+    def _get_message_response_text(self, response: requests.Response | Answer) -> bytes:
         """Unseal an answer. One in clear is not read where we seal: anybody may have written it."""
         if self.encryption is None:
             return response.content
@@ -186,21 +218,34 @@ class _Transport(Transport):
             if response.ok:
                 raise WinRMError("an answer was not sealed")
             return b""
-        text: bytes = self.encryption.parse_encrypted_response(response)
+        # Of the request of an answer it reads the URL, and of the answer what `Answer` has too.
+        text: bytes = self.encryption.parse_encrypted_response(response)  # type: ignore[arg-type]
         return text
 
 
-class _TimedProtocol(Protocol):
-    """pywinrm's protocol with time-outs that may change from request to request."""
+class _Drafts(requests.Session):
+    """Stands in where pywinrm's encryption asks a session for a request, and fills in body and headers."""
 
-    operation_seconds: float
+    def __init__(self) -> None:
+        """Leave out what sessions have: only `prepare_request` is asked for."""
+
+    def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
+        """Return a request that has its body, and no header yet."""
+        draft = requests.PreparedRequest()
+        draft.body, draft.headers = request.data, CaseInsensitiveDict()
+        return draft
+
+
+class _Protocol(TimedProtocol):
+    """pywinrm's protocol on our transport."""
+
     transport: _Transport
 
     def __init__(self, endpoint: Endpoint, password: Secret | None, adapter: _Adapter) -> None:
         settings: dict[str, Any] = {
             "endpoint": endpoint.url,
             "username": endpoint.user or None,
-            "password": None if password is None else password.reveal(),
+            "password": None if password is None else _shown(password, endpoint),
             "ca_trust_path": None,
             # None would let requests set and remove $no_proxy, in which two hosts at once collide.
             "proxy": "",
@@ -215,14 +260,19 @@ class _TimedProtocol(Protocol):
         self.transport.adapter = adapter
         self.operation_seconds = float(self.operation_timeout_sec)
 
-    def build_wsman_header(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401 - pywinrm's
-        """Build the header of a request, with the time that this one may take."""
-        header: dict[str, Any] = super().build_wsman_header(*args, **kwargs)
-        header["env:Header"]["w:OperationTimeout"] = f"PT{self.operation_seconds:.3f}S"
-        return header
+
+def _shown(password: Secret, endpoint: Endpoint) -> str:
+    """Return what proves that we know a password: for NTLM its hash, which requests_ntlm takes as well.
+
+    From a password pyspnego would make the hash of LAN Manager too, in Python: a quarter of a logon, and
+    of no use to NTLMv2. `ntowfv1` is not public there.
+    """
+    if endpoint.transport is not WinrmTransport.NTLM:
+        return password.reveal()
+    return f"{bytes(16).hex()}:{ntowfv1(password.reveal()).hex()}"
 
 
-def _was_attempted(response: requests.Response) -> bool:
+def _was_attempted(response: requests.Response | Answer) -> bool:
     """Tell whether the server has seen a password, ticket or certificate and refused it."""
     kind, _, shown = (response.request.headers.get("Authorization") or "").partition(" ")
     if kind.lower() == "basic":
