@@ -15,7 +15,7 @@ RUNS = "/var/lib/fwfix/runs"
 # The processes of sshd that serve somebody, the listening one left alone.
 HANG_UP = (
     "for pid in $(ps -eo pid,args | awk '/[s]shd: |[s]shd-session: / && !/listener/ {print $1}'); do"
-    " kill -9 $pid; done"
+    " kill -9 $pid && echo $pid; done"
 )
 
 
@@ -81,7 +81,7 @@ elif [ -n "$(ls /var/lib/fwfix/runs/*/after.v4)" ] && mkdir /run/cut; then
     iptables -t raw -I PREROUTING -p tcp --sport $port --dport 22 -j DROP
     iptables -t raw -I OUTPUT -p tcp --sport 22 --dport $port -j DROP
   done
-  {HANG_UP}
+  {HANG_UP} >/dev/null
 fi
 exec ss.real "$@"
 """,
@@ -121,7 +121,7 @@ def test_an_ssh_session_hung_up_in_the_middle_of_a_script_ends_in_a_known_state(
     before = site.rules()
     started = site.fwfix.start("apply", "--confirm-within", "10s")
     site.await_path(path)
-    site.sh(HANG_UP)
+    assert site.sh(HANG_UP) != ""
     ended = started.end()
     site.wait_for(lambda: set(site.states().values()) <= {"confirmed", "reverted"}, "the host's own end")
     site.await_no_timer()

@@ -1,6 +1,7 @@
 """Whatever rules a site has, and whatever speaks them: ours go in front, and go again without a trace."""
 
 import re
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -53,17 +54,23 @@ def test_chains_that_others_add_in_the_meantime_survive_as_they_are(site: "Site"
             f"{tool} -D INPUT 1; {tool} -F f2b-sshd; {tool} -X f2b-sshd" for tool in ("iptables", "ip6tables")
         )
     )
-    started = site.fwfix.start("apply")
-    started.await_step("verify")
+    started = site.fwfix.start("apply", "--confirm-within", "60s")
     if end == "revert":
+        started.await_step("arm")
+        started.send(signal.SIGSTOP)
         site.host.kill_sshd()
-        site.sh("kill -9 $(ps -eo pid,comm | awk '$2 == \"p910nd\"{print $1}')")
+        started.send(signal.SIGCONT)
+    site.await_path("/var/lib/fwfix/runs/*/after.v4")
+    started.send(signal.SIGSTOP)
     site.sh(ban)
+    assert set(site.states().values()) == {"armed"}
+    started.send(signal.SIGCONT)
     ended = started.end()
     if end == "revert":
         assert ended.outcome() == "reverted"
-    elif ended.outcome() == "applied":
-        site.fwfix.rollback()
+    else:
+        assert ended.outcome() == "applied"
+        assert site.fwfix.rollback().outcome() == "rolled_back"
     assert site.rules() == wanted
 
 
@@ -82,12 +89,23 @@ def test_a_host_that_speaks_iptables_legacy(make_site: "MakeSite") -> None:
     assert site.is_open()
 
 
+HOLD_LOCK = "setsid flock /run/xtables.lock sleep 300 >/dev/null 2>&1 </dev/null &"
+LET_GO = "kill -9 $(ps -eo pid,args | awk '/[s]leep 300/{print $1}')"
+
+
 def test_a_held_xtables_lock_is_waited_for(make_site: "MakeSite") -> None:
     _needs_legacy()
     site = make_site(HostSpec(name="gw", firewall="iptables-legacy"))
     before = site.rules()
-    site.sh("setsid flock /run/xtables.lock sleep 3 >/dev/null 2>&1 </dev/null &")
-    assert site.fwfix.apply().outcome() == "applied"
+    started = site.fwfix.start("apply", "--confirm-within", "60s")
+    started.await_step("arm")
+    site.sh(HOLD_LOCK)
+    waiting = "ps -eo args | grep '[r]estore.* -w' || :"
+    site.wait_for(lambda: site.sh(waiting) != "", "somebody who waits for the lock")
+    assert "FWFIX" not in site.rules()
+    site.sh(LET_GO)
+    ended = started.end()
+    assert (ended.code, ended.outcome()) == (0, "applied")
     site.fwfix.rollback()
     assert site.rules() == before
 
@@ -96,10 +114,10 @@ def test_an_xtables_lock_that_is_never_released_changes_nothing(make_site: "Make
     _needs_legacy()
     site = make_site(HostSpec(name="gw", firewall="iptables-legacy"))
     before = site.rules()
-    site.sh("setsid flock /run/xtables.lock sleep 300 >/dev/null 2>&1 </dev/null & echo $! >/run/holder")
+    site.sh(HOLD_LOCK)
     ended = site.fwfix.apply("--confirm-within", "8s", code=3)
     assert ended.outcome() in {"failed", "reverted"}
-    site.sh("kill -9 $(ps -eo pid,args | awk '/[s]leep 300/{print $1}')")
+    site.sh(LET_GO)
     site.wait_for(lambda: set(site.states().values()) <= {"reverted"}, "the host's own end")
     assert site.rules() == before
     assert site.is_open()
