@@ -108,6 +108,26 @@ def test_overlapping_and_repeated_networks_are_one(allowed: list[Network]) -> No
     assert complement([*allowed, *allowed]) == complement(collapse(allowed))
 
 
+LAST6 = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"
+
+
+@pytest.mark.parametrize(
+    ("allowed", "alone"),
+    [
+        ("0.0.0.1/32", "0.0.0.0"),
+        ("126.255.255.254/32", "126.255.255.255"),
+        ("128.0.0.1/32", "128.0.0.0"),
+        ("255.255.255.254/32", "255.255.255.255"),
+        ("::3/128", "::2"),
+        ("ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe/128", LAST6),
+    ],
+)
+def test_a_single_address_at_the_end_of_everything_is_blocked_too(allowed: str, alone: str) -> None:
+    policy = with_rules(rules_for((ip_network(allowed),)))
+    assert not comes_in(policy, ip_address(alone))
+    assert comes_in(policy, ip_network(allowed)[0])
+
+
 def scattered(count: int, family: Family) -> list[Network]:
     """Return so many networks that do not touch: one hole more than networks, in IPv4 two."""
     if family is Family.IPV4:
