@@ -1,7 +1,7 @@
 """The opening in progress and the next one are found however often blackouts interrupt them."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from fwfix.errors import RefusedError
 from fwfix.loading.calendar import Calendar
 from fwfix.model.host import Host, Platform
-from fwfix.model.inventory import Inventory
+from fwfix.model.inventory import Inventory, WindowText
+from fwfix.model.plan import HostPlan, PlannedOutcome
 from fwfix.model.window import Opening
+from fwfix.runner.context import Brake
 from fwfix.runner.gate import GateOptions, WindowGate
-from fwfix.runner.maintenance import host_window, windows_of
+from fwfix.runner.maintenance import REVERT_ALLOWANCE, host_window, windows_of
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 DAY = 24 * 60
@@ -97,6 +99,41 @@ def test_what_is_open_now_and_next_agrees_with_a_walk_over_every_minute(
     if now and found.current is not None:
         edge = at_minute(HORIZON - 7 * DAY)
         assert min(found.current.end, edge) == min(now[0].end, edge)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    own=rules(1, 8 * 60),
+    blackouts=st.lists(rules(1, 6 * 60), max_size=3),
+    minute=st.integers(7 * DAY, 9 * DAY),
+    budget=st.integers(1, 9 * 60),
+)
+def test_a_host_starts_where_every_minute_of_its_budget_is_inside_and_nowhere_else(
+    *, own: Rule, blackouts: list[Rule], minute: int, budget: int
+) -> None:
+    left = own.minutes()
+    for each in blackouts:
+        left -= each.minutes()
+    fits = all(each in left for each in range(minute, minute + budget))
+    texts = dict.fromkeys(each.text for each in blackouts)
+    asked = gate(own.text, *texts, at=at_minute(minute), options=GateOptions())
+    deadline = timedelta(minutes=budget) - REVERT_ALLOWANCE
+    plan = HostPlan(host=host(own.text), outcome=PlannedOutcome.CHANGE, deadline=deadline)
+    assert (asked(plan, Brake()) is None) == fits
+
+
+def test_a_window_can_be_asked_for_by_its_name() -> None:
+    night = WindowText(name="night", recurs="Mon 22:00-23:00", timezone="Europe/Berlin")
+    free = replace(host("x"), window=None)
+
+    def ask(at: datetime) -> bool:
+        options = GateOptions(window="night")
+        asked = WindowGate([free], windows=(night,), blackouts=(), options=options, clock=lambda: at)
+        plan = HostPlan(host=free, outcome=PlannedOutcome.CHANGE, deadline=timedelta(minutes=2))
+        return asked(plan, Brake()) is None
+
+    assert ask(MONDAY + timedelta(hours=21))
+    assert not ask(MONDAY + timedelta(hours=22))
 
 
 def gate(window: str, *blackouts: str, at: datetime, options: GateOptions) -> WindowGate:

@@ -1,7 +1,7 @@
 """Windows open when the site's own clocks say so, DST and midnight included."""
 
 from collections.abc import Iterable
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from itertools import islice, pairwise
 from zoneinfo import ZoneInfo
 
@@ -157,6 +157,56 @@ def test_openings_agree_with_brute_force(
             expected.append(pair)
     found = [(each.start, each.end) for each in islice(window.openings(at), len(expected))]
     assert found == expected
+
+
+RANKS = ("1st", "2nd", "3rd", "4th", "5th", "last")
+
+
+def oracle_days(text: str) -> set[date]:
+    """Walk over the years, month by month, and count the weekdays."""
+    found: set[date] = set()
+    for month in (date(year, number, 1) for year in (2026, 2027, 2028) for number in range(1, 13)):
+        days = [month + timedelta(days=offset) for offset in range(31)]
+        days = [day for day in days if day.month == month.month]
+        for item in text.split(","):
+            rank, _, name = item.rpartition(" ")
+            first, _, last = name.partition("-")
+            span = (DAYS.index(last or first) - DAYS.index(first)) % 7 + 1
+            for offset in range(span):
+                same = [day for day in days if day.weekday() == (DAYS.index(first) + offset) % 7]
+                if rank:
+                    index = RANKS.index(rank)
+                    same = same[-1:] if rank == "last" else same[index : index + 1]
+                found.update(same)
+    return found
+
+
+RANKED = st.tuples(st.sampled_from(RANKS), st.sampled_from(DAYS)).map(" ".join)
+RANGES = st.tuples(st.sampled_from(DAYS), st.sampled_from(DAYS)).map("-".join)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    days=st.lists(RANKED | RANGES | st.sampled_from(DAYS), min_size=1, max_size=3).map(",".join),
+    zone=st.sampled_from(ZONES),
+    start=st.times(),
+    minutes=st.integers(1, 31 * 24 * 60),
+    day=NEAR_DST,
+)
+def test_ranks_ranges_and_elapsed_lengths_agree_with_brute_force(
+    *, days: str, zone: str, start: time, minutes: int, day: date
+) -> None:
+    at = datetime.combine(day, time(), UTC)
+    window = parse_window(f"{days} {start:%H:%M}+{minutes}m {zone}")
+    expected: list[tuple[datetime, datetime]] = []
+    near = sorted(each for each in oracle_days(days) if each > day - timedelta(days=34))
+    for each in near:
+        begin = oracle_instant(datetime.combine(each, start.replace(second=0, microsecond=0)), ZoneInfo(zone))
+        if begin + timedelta(minutes=minutes) > at:
+            expected.append((begin, begin + timedelta(minutes=minutes)))
+        if len(expected) == 3:
+            break
+    assert [(each.start, each.end) for each in islice(window.openings(at), 3)] == expected
 
 
 MINUTES = st.integers(0, 200)
