@@ -52,11 +52,17 @@ class Network:
 
     @property
     def profile(self) -> str:
-        """The profile that its packets meet."""
-        return "Domain" if self.category in {"DomainAuthenticated", "2"} else _CATEGORIES[self.category]
+        """The profile that its packets meet; empty for a category that is not known."""
+        return _PROFILES.get(self.category, "")
 
 
-_CATEGORIES = {"Public": "Public", "0": "Public", "Private": "Private", "1": "Private"}
+_PROFILES: Mapping[str, str] = MappingProxyType(
+    {
+        **dict.fromkeys(("Public", "0"), "Public"),
+        **dict.fromkeys(("Private", "1"), "Private"),
+        **dict.fromkeys(("DomainAuthenticated", "2"), "Domain"),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +105,8 @@ class WindowsFacts:
     def profiles_in_use(self) -> tuple[Profile, ...]:
         """The profiles of the networks that the host is connected to; all of them where that is not known."""
         used = {network.profile for network in self.networks}
-        return tuple(profile for profile in self.profiles if not used or profile.name in used)
+        known = bool(used) and "" not in used
+        return tuple(profile for profile in self.profiles if not known or profile.name in used)
 
     def local(self, name: str) -> RegistryRule | None:
         """Return a rule of the local store."""

@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fwfix.drivers.windows_facts import facts_of
+from fwfix.drivers.windows_facts import Network, facts_of
 from fwfix.drivers.windows_hazards import WindowsCircumstances, find_windows_hazards
-from fwfix.drivers.windows_rules import parse_rule
 from fwfix.errors import PrivilegeError, ScriptError
 from fwfix.lab.windows.model.facts import Printer
 from fwfix.lab.windows.model.knobs import Knobs
@@ -20,29 +19,39 @@ if TYPE_CHECKING:
 RUN = "20261121T220003Z-4f2a"
 RULE = f"fwfix-{RUN}-1"
 CODE = "rule-would-not-be-enforced"
+ALLOW = "v2.29|Action=Allow|Active=TRUE|Dir=In|Protocol=6|LPort=9100|Name=Theirs|"
 BYPASS = "v2.29|Action=ByPass|Active=TRUE|Dir=In|Protocol=6|LPort=9100|Name=Scanners|"
+# Each way of windows.md 3.3: the host, the hazard before, and what it says.
 WAYS = {
-    "profile off": (Knobs(profiles_off=("Private",)), "firewall is off"),
-    "profile off by policy": (Knobs(gpo_profiles_off=("Private",)), "firewall is off"),
-    "no local rules": (Knobs(gpo_merge_off=True), "forbids local rules"),
-    "no single ports": (Knobs(user_ports_off=True), "single ports"),
-    "interface excluded": (Knobs(excluded_interfaces=("Ethernet",)), "excluded"),
-    "service stopped": (Knobs(mpssvc_down=True), "MpsSvc"),
-    "same name in policy": (Knobs(gpo_rules=((RULE, BYPASS.replace("ByPass", "Allow")),)), "replaces ours"),
+    "profile off": (Knobs(profiles_off=("Private",)), CODE, "firewall is off"),
+    "profile off by policy": (Knobs(gpo_profiles_off=("Private",)), CODE, "firewall is off"),
+    "profile of the domain off": (
+        Knobs(category="DomainAuthenticated", profiles_off=("Domain",)),
+        CODE,
+        "off in the Domain profile",
+    ),
+    "no local rules": (Knobs(gpo_merge_off=True), CODE, "forbids local rules"),
+    "no single ports": (Knobs(user_ports_off=True), CODE, "single ports"),
+    "interface excluded": (Knobs(excluded_interfaces=("Ethernet",)), CODE, "excluded"),
+    "service stopped": (Knobs(mpssvc_down=True), CODE, "MpsSvc"),
+    "same name in policy": (Knobs(gpo_rules=((RULE, ALLOW),)), CODE, "replaces ours"),
+    "authenticated bypass": (Knobs(other_rules=(("s", BYPASS),)), "rule-shadowed", "local rule Scanners"),
+    "bypass of policy": (Knobs(gpo_rules=(("s", BYPASS),)), "rule-shadowed", "policy rule Scanners"),
 }
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_rule_that_would_do_nothing_is_a_hazard(make_windows: "Maker", way: str) -> None:
-    knobs, why = WAYS[way]
-    hazards = [each for each in make_windows(knobs).draft().hazards if each.code == CODE]
+    knobs, code, why = WAYS[way]
+    hazards = [each for each in make_windows(knobs).draft().hazards if each.code == code]
     assert any(why in each.message for each in hazards), hazards
     assert all(each.severity is Severity.STOP for each in hazards)
 
 
+# Without the service no rule can be made: what is left of that way is below.
 @pytest.mark.parametrize("way", [each for each in WAYS if each != "service stopped"])
 def test_a_rule_that_does_nothing_is_a_failed_verification(make_windows: "Maker", way: str) -> None:
-    knobs, _ = WAYS[way]
+    knobs, _, _ = WAYS[way]
     windows = make_windows(knobs)
     plan = windows.plan()
     assert windows.arm(plan).ok
@@ -52,23 +61,60 @@ def test_a_rule_that_does_nothing_is_a_failed_verification(make_windows: "Maker"
     assert not judgement.enforced
 
 
-def test_a_rule_that_overrides_blocks_is_a_hazard_with_its_store(windows: "Windows", wish: "Wish") -> None:
-    seen = windows.look()
-    facts = replace(facts_of(seen), rules=(parse_rule("scanners", BYPASS, store="local"),))
-    found = find_windows_hazards(
-        WindowsCircumstances(observation=seen, facts=facts, protections=(wish(),), rules=())
-    )
-    assert [(each.code, each.severity) for each in found] == [("rule-shadowed", Severity.STOP)]
-    assert "local rule Scanners" in found[0].message
+@pytest.mark.parametrize("service", ["MpsSvc", "BFE"])
+def test_a_service_that_stops_after_apply_is_a_failed_verification_and_a_hazard_of_the_next_plan(
+    windows: "Windows", service: str
+) -> None:
+    plan = windows.applied()
+    assert windows.judge(plan).enforced
+    windows.host.set_service(service, running=False)
+    judgement = windows.judge(plan)
+    assert any(service in problem for problem in judgement.problems)
+    assert not judgement.enforced
+    assert any(each.code == CODE and service in each.message for each in windows.draft().hazards)
 
 
-def test_a_firewall_of_somebody_else_is_a_hazard(windows: "Windows", wish: "Wish") -> None:
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"products": ("Acme Firewall",)}, "Acme Firewall"),
+        ({"profiles": (), "troubles": {"profiles": "Windows System Error 1753"}}, "1753"),
+    ],
+)
+def test_what_a_server_cannot_have_is_a_hazard_and_a_failed_verification_too(
+    windows: "Windows", wish: "Wish", change: dict[str, object], why: str
+) -> None:
+    plan = windows.applied()
     seen = windows.look()
-    facts = replace(facts_of(seen), products=("Acme Firewall",))
-    found = find_windows_hazards(
-        WindowsCircumstances(observation=seen, facts=facts, protections=(wish(),), rules=())
+    seen = replace(seen, facts=replace(facts_of(seen), **change))  # type: ignore[arg-type]
+    judgement = windows.driver.judge(plan, RUN, seen)
+    assert any(why in problem for problem in judgement.problems)
+    assert not judgement.enforced
+    circumstances = WindowsCircumstances(
+        observation=seen, facts=facts_of(seen), protections=(wish(),), rules=()
     )
-    assert [each.code for each in found if "Acme Firewall" in each.message] == [CODE]
+    hazards = find_windows_hazards(circumstances)
+    assert [each.code for each in hazards if why in each.message] == [CODE]
+
+
+def test_a_range_of_ports_counts_where_single_ports_do_not(make_windows: "Maker", wish: "Wish") -> None:
+    windows = make_windows(Knobs(user_ports_off=True))
+    wishes = (wish(port=8610, last=8614),)
+    assert CODE not in {each.code for each in windows.draft(*wishes).hazards}
+    judgement = windows.judge(windows.applied(*wishes))
+    assert judgement.problems == ()
+    assert {port for _, _, port in judgement.enforced} == set(range(8610, 8615))
+
+
+def test_an_interface_that_is_excluded_and_not_in_use_is_no_hazard(make_windows: "Maker") -> None:
+    windows = make_windows(Knobs(excluded_interfaces=("Wi-Fi",)))
+    assert CODE not in {each.code for each in windows.draft().hazards}
+    assert windows.judge(windows.applied()).problems == ()
+
+
+def test_a_network_of_a_category_that_is_not_known_could_be_of_any_profile(windows: "Windows") -> None:
+    facts = replace(facts_of(windows.look()), networks=(Network(interface="Ethernet", category="New"),))
+    assert [profile.name for profile in facts.profiles_in_use] == ["Domain", "Private", "Public"]
 
 
 def test_a_host_that_prints_over_bjnp_itself_is_pointed_out_for_those_ports_only(

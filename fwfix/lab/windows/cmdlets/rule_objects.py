@@ -6,7 +6,8 @@ from fwfix.lab.windows.cmdlets import types
 from fwfix.lab.windows.cmdlets.base import Scene, scalar
 from fwfix.lab.windows.cmdlets.types import named
 from fwfix.lab.windows.model.policy import ActiveRule, Profile
-from fwfix.lab.windows.powershell import Array, EnumValue, PSObject, cim_instance
+from fwfix.lab.windows.model.rules import BYPASS
+from fwfix.lab.windows.powershell import Array, EnumValue, NotInDialect, PSObject, cim_instance
 
 # PowerShell shows names for the numbers of MS-FASP. Enforced and ProfileInactive are seen in the field; the
 # others are not known, and those of MS-FASP stand here.
@@ -54,6 +55,8 @@ def _shown(value: object) -> str:
 def rule_object(active: ActiveRule, store: str) -> PSObject:
     """Return MSFT_NetFirewallRule."""
     rule = active.rule
+    if rule.action == BYPASS:
+        raise NotInDialect("a rule with authenticated bypass, as an object")
     bits = sum(_PROFILE_BITS[name] for name in rule.profiles)
     words = Array([STATUS_WORDS[number] for number in active.status], "System.String")
     healthy = not active.status or active.enforced

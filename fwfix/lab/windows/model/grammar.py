@@ -2,11 +2,11 @@
 
 from fwfix.lab.windows.model import rules, values
 from fwfix.lab.windows.model.errors import UnknownToModelError
-from fwfix.lab.windows.model.rules import Rule
+from fwfix.lab.windows.model.rules import BYPASS, Rule
 
 # What Windows writes per version; readers take any.
 VERSIONS = {"3.0": "v2.20", "4.0": "v2.22", "5.1": "v2.29"}
-_ACTIONS = ("Allow", "Block")
+_ACTIONS = ("Allow", "Block", BYPASS)
 _KNOWN = frozenset(
     {
         *("Action", "Active", "Dir", "Protocol", "Profile", "LPort", "LPort2_10", "RPort", "RPort2_10"),

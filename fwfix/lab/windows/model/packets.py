@@ -9,7 +9,7 @@ from enum import Enum
 from fwfix.lab.windows.model import values
 from fwfix.lab.windows.model.facts import Facts
 from fwfix.lab.windows.model.policy import Interface, Policy, Profile
-from fwfix.lab.windows.model.rules import Rule
+from fwfix.lab.windows.model.rules import BYPASS, Rule
 from fwfix.lab.windows.model.values import Address
 
 
@@ -64,7 +64,8 @@ def effective(policy: Policy, profile: Profile) -> list[Rule]:
         local = []
     if not profile.allow_user_ports:
         local = [rule for rule in local if not rule.is_single_port]
-    return [rule for rule in (*policy.group, *local) if rule.enabled and rule.applies_in(profile.name)]
+    found = [rule for rule in (*policy.group, *local) if rule.enabled and rule.applies_in(profile.name)]
+    return [rule for rule in found if rule.action != BYPASS]
 
 
 def matches(rule: Rule, packet: Packet, interface: Interface, facts: Facts) -> bool:

@@ -7,6 +7,8 @@ from fwfix.lab.windows.model.errors import UnknownToModelError, bad_parameter
 from fwfix.lab.windows.model.knobs import PROFILES
 
 LONGEST_NAME = 511
+# Lets those in whom IPsec has authenticated, before any block; nobody on the twin's network is.
+BYPASS = "ByPass"
 PROTOCOLS = {"tcp": 6, "udp": 17, "icmpv4": 1, "icmpv6": 58}
 _PROTOCOL_WORDS = {6: "TCP", 17: "UDP", 1: "ICMPv4", 58: "ICMPv6"}
 LAST_PROTOCOL = 255
