@@ -25,7 +25,7 @@ _WRONG_NAME = (62, 64)
 _KERBEROS_SKEW = timedelta(minutes=5)
 _WANTS = {
     WinrmTransport.NTLM: frozenset({"negotiate", "ntlm"}),
-    WinrmTransport.KERBEROS: frozenset({"negotiate", "kerberos"}),
+    WinrmTransport.KERBEROS: frozenset({"negotiate"}),  # pywinrm sends Kerberos under no other name
     WinrmTransport.BASIC: frozenset({"basic"}),
 }
 _LISTENERS = "winrm enumerate winrm/config/listener"
@@ -222,7 +222,6 @@ def _judge_offer(endpoint: Endpoint, table: Table, found: Greeting) -> None:
     offers = ", ".join(sorted(found.offered)) or "nothing"
     if wanted and not wanted & found.offered:
         kind = "Basic" if endpoint.transport is WinrmTransport.BASIC else "Negotiate"
-        kind = "Kerberos" if endpoint.transport is WinrmTransport.KERBEROS else kind
         remedy = Remedy(next=f"Set-Item WSMan:\\localhost\\Service\\Auth\\{kind} -Value $true", on=name)
         table.fail("service", f"it takes no logon by {endpoint.transport}; it offers {offers}", remedy)
         return

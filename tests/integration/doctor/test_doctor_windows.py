@@ -161,7 +161,7 @@ def test_something_else_than_winrm(clinic: "Clinic") -> None:
 @pytest.mark.parametrize("hours", [-2, 2])
 def test_a_wrong_clock_fails_for_kerberos_before_a_logon_is_tried(clinic: "Clinic", hours: int) -> None:
     then = format_datetime(dt.datetime.now(dt.UTC) + dt.timedelta(hours=hours), usegmt=True)
-    answer = f"HTTP/1.1 401 \r\nDate: {then}\r\nWWW-Authenticate: Kerberos\r\nContent-Length: 0\r\n\r\n"
+    answer = f"HTTP/1.1 401 \r\nDate: {then}\r\nWWW-Authenticate: Negotiate\r\nContent-Length: 0\r\n\r\n"
     heard: list[bytes] = []
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
 
