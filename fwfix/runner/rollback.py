@@ -92,7 +92,7 @@ class _Rollback:
         answer = self._driver.read_answer(result)
         self._notes.extend(answer.notes)
         if answer.state is RecordState.REVERTED:
-            return self._verified(before)
+            return self._verified(before, observation)
         named = not answer.holder or answer.holder in answer.message
         holder = "" if named else f": {answer.holder} must go first"
         reason = Reason(
@@ -121,7 +121,7 @@ class _Rollback:
             return self._report(Outcome.FAILED, reason)
         if record.state is not RecordState.REVERTED:
             return None
-        return self._verified(()) if self._sent else self._undone_before(observation)
+        return self._verified((), observation) if self._sent else self._undone_before(observation)
 
     def _undone_before(self, observation: Observation) -> HostReport:
         """Say again that a port is not as before, as long as it is so and no newer run can be the cause."""
@@ -136,14 +136,15 @@ class _Rollback:
             return self._report(Outcome.ROLLED_BACK, differs)
         return self._report(Outcome.NOOP, None)
 
-    def _verified(self, before: Sequence[Reading]) -> HostReport:
-        """Look and probe once more: the ports must be as they were before the run."""
+    def _verified(self, before: Sequence[Reading], observation: Observation) -> HostReport:
+        """Probe: the ports must be as they were before the run. Who listens is asked again where they are not."""
+        if self._differs(before, observation) is None:
+            return self._report(Outcome.ROLLED_BACK, None)
         try:
             observation = self._steps.look(self._undo.services, step="check")
         except FwfixError as error:
             # The record said `reverted`; that the second look failed does not change it.
             self._notes.append(f"not looked at again: {error.message}")
-            return self._report(Outcome.ROLLED_BACK, None)
         return self._report(Outcome.ROLLED_BACK, self._differs(before, observation))
 
     def _differs(self, before: Sequence[Reading], observation: Observation) -> Reason | None:

@@ -15,6 +15,7 @@ def test_a_port_that_somebody_else_blocks_by_now_is_no_success(site: "Site") -> 
     site.sh("iptables -I INPUT 1 -p tcp --dport 9100 -j DROP")
     undone = site.fwfix.rollback(code=3)
     assert (undone.outcome(), undone.reason()) == ("rolled_back", "not-as-before")
+    assert undone.steps() == ["observe", "rollback", "check"]
     assert undone.document["exit_code"] == 3
     assert site.host.address in undone.host()["reason"]["message"]
     assert site.states() == {run_id: "reverted"}

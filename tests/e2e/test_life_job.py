@@ -81,6 +81,9 @@ def test_rollback_puts_the_rules_back_exactly_and_opens_the_port_again(site: "Si
     undone = site.fwfix.rollback(applied.run_id)
     assert undone.outcome() == "rolled_back"
     assert undone.reason() == ""
+    # One look is enough where the ports answer as before.
+    assert undone.steps() == ["observe", "rollback"]
+    assert {probe["result"] for probe in undone.host()["probes"]} == {"open"}
     assert site.rules() == before
     assert "fwfix" not in site.host.ruleset().lower()
     assert site.states() == {applied.run_id: "reverted"}
