@@ -49,7 +49,7 @@ def _refused_run(
     now = datetime.now(UTC)
     report = RunReport(
         command=command,
-        run_id=None,
+        run_id=context.params.get("continue_run"),
         started_at=now,
         finished_at=now,
         operator=operator(),
