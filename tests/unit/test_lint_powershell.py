@@ -1,8 +1,12 @@
 """The lint finds what PowerShell 3.0 to 5.1 would not take, and what is outside the dialect of templates."""
 
+import base64
+
 import pytest
 
+from fwfix.executors.winrm_delivery import pack
 from fwfix.lint.powershell import check_powershell
+from fwfix.model.script import Invocation, Script
 
 WRONG = {
     "parameter-misspelt": ("Get-NetFirewallRule -PolicyStor 'x'", "no parameter -policystor"),
@@ -129,3 +133,17 @@ def test_a_script_without_a_statement_passes(source: str) -> None:
 def test_a_problem_has_the_line_on_which_it_stands() -> None:
     (problem,) = check_powershell("$a = 1\n\n$b = [IO.File]::Exist('a')\n")
     assert problem.line == 3
+
+
+def test_the_bootstrap_leaves_the_dialect_only_to_read_its_input_and_the_language_mode() -> None:
+    parcel = pack(Invocation(script=Script(name="x", text="exit 0", changes=False)))
+    bootstrap = base64.b64decode(parcel.arguments[-1]).decode("utf-16-le")
+    messages = {
+        problem.message.partition(" (")[0].partition(";")[0] for problem in check_powershell(bootstrap)
+    }
+    assert messages == {
+        "$ExecutionContext is set nowhere in this script",
+        "nothing in the dialect has a property SessionState",
+        "nothing in the dialect has a property LanguageMode",
+        "Out-String is no function of this script and no cmdlet of the dialect",
+    }
