@@ -5,7 +5,7 @@ from datetime import timedelta
 from math import ceil
 
 from fwfix.model.host import Platform
-from fwfix.model.policy import Protection
+from fwfix.model.policy import Service
 
 # C7: an attempt shorter than this misreads slow rejects as drops; all attempts must agree.
 ATTEMPT_SECONDS = 3.0
@@ -20,17 +20,17 @@ _DEFAULTS = {Platform.LINUX: timedelta(seconds=120), Platform.WINDOWS: timedelta
 
 
 def worst_case(
-    *, round_trip: float, protections: Sequence[Protection], addresses: int, vantages: int = 1
+    *, round_trip: float, services: Sequence[Service], addresses: int, vantages: int = 1
 ) -> timedelta:
     """Return the time that a host may need.
 
     Args:
         round_trip: seconds that looking at the host took, logon included.
-        protections: each port of them is probed.
+        services: each port of them is probed.
         addresses: how many addresses of the host are probed.
         vantages: how many places probe it; they take turns.
     """
-    ports = sum(len(protection.service.ports) for protection in protections)
+    ports = sum(len(service.ports) for service in services)
     batches = ceil(max(1, ports * max(1, addresses)) / AT_ONCE)
     probing = ATTEMPT_SECONDS * ATTEMPTS * batches * max(1, vantages)
     return timedelta(seconds=ceil(ROUND_TRIPS * round_trip + probing + SLACK_SECONDS))

@@ -211,7 +211,7 @@ def _planned(desired: Desired, draft: Draft, seen: Seen, inputs: PlanInputs) -> 
     host, observation = desired.host, desired.observation
     worst = worst_case(
         round_trip=seen.round_trip,
-        protections=desired.protections,
+        services=[protection.service for protection in desired.protections],
         addresses=len(draft.probe_addresses),
         vantages=1 + len(inputs.vantage_hosts),
     )

@@ -45,9 +45,11 @@ def from_inventory(
     protections = protections_of(loaded)
     refuse_early(site, protections, ticket=applying.ticket)
     gate = make_gate(applying, loaded.hosts, inventory.windows.values(), inventory.blackouts, site)
-    gate.refuse_closed(
-        {host.name: expected_budget(host, protections[host.name]) for host in loaded.hosts}, loaded.hosts
-    )
+    budgets = {
+        host.name: expected_budget(host, inventory.services_of(host), wishes.confirm_within)
+        for host in loaded.hosts
+    }
+    gate.refuse_closed(budgets, loaded.hosts)
     begun = begin("apply", ticket=applying.ticket)
     with (
         journal_of(applying.context) as journal,

@@ -55,7 +55,7 @@ def maintenance(
     output = output_of(context, as_json=as_json)
     output.document(maintenance_document(listed, instant))
     if not as_json:
-        budgets = {host.name: expected_budget(host, ()) for host in hosts}
+        budgets = {host.name: expected_budget(host, loaded.services_of(host)) for host in hosts}
         output.lines(line for each in listed for line in _lines(each, instant, budgets))
         without = [host.name for host in hosts if host.window is None]
         if without:

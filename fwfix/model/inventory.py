@@ -6,7 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from fwfix.model.host import Host
-from fwfix.model.policy import Policy
+from fwfix.model.policy import Policy, Service
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,3 +54,8 @@ class Inventory:
     places: Mapping[object, str] = field(
         default_factory=lambda: MappingProxyType({}), compare=False, repr=False
     )
+
+    def services_of(self, host: Host) -> tuple[Service, ...]:
+        """Return what a host's policies protect, each service once."""
+        found = (service for name in host.policies for service in self.policies[name].services)
+        return tuple(dict.fromkeys(found))

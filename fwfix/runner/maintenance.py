@@ -10,7 +10,7 @@ from fwfix.deadlines import deadline_for, worst_case
 from fwfix.loading.calendar import Calendar, NamedWindow
 from fwfix.model.host import Host
 from fwfix.model.plan import HostPlan, Reason
-from fwfix.model.policy import Protection
+from fwfix.model.policy import Service
 from fwfix.model.window import Opening, intersect
 
 # After its deadline a host reverts by itself: the revert, and one more try of it, belong to the budget.
@@ -47,10 +47,12 @@ def budget_of(plan: HostPlan) -> timedelta:
     return plan.deadline + REVERT_ALLOWANCE
 
 
-def expected_budget(host: Host, protections: tuple[Protection, ...]) -> timedelta:
+def expected_budget(
+    host: Host, services: Sequence[Service], confirm_within: timedelta | None = None
+) -> timedelta:
     """Return the same for a host that nobody looked at yet."""
-    worst = worst_case(round_trip=1.0, protections=protections, addresses=2)
-    return deadline_for(host.platform, worst, None) + REVERT_ALLOWANCE
+    worst = worst_case(round_trip=1.0, services=services, addresses=2)
+    return deadline_for(host.platform, worst, confirm_within) + REVERT_ALLOWANCE
 
 
 def windows_of(calendar: Calendar, host: Host, asked: NamedWindow | None) -> tuple[NamedWindow, ...]:

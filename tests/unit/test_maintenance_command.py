@@ -13,11 +13,12 @@ version: 1
 maintenance_windows:
   night: {recurs: "daily 22:00+2m UTC"}
   late: {recurs: "Sat 22:00-02:00", timezone: Europe/Berlin}
-policies: {p: {ports: [jetdirect]}}
+policies: {p: {ports: [jetdirect]}, many: {ports: [9100-9355/tcp]}}
 defaults: {policy: p, platform: linux, ssh: {user: ops}}
 hosts:
   brief: {address: 10.0.0.1, window: night}
   long: {address: 10.0.0.2, window: late}
+  ports: {address: 10.0.0.3, window: late, policy: many}
 """
 _AT = "2026-11-21T23:30:00+01:00"
 
@@ -50,6 +51,8 @@ def test_the_last_start_is_one_that_can_still_come_and_too_short_a_window_is_nam
     shown = _ask(inventory)
     assert "brief: may need 180 s, which fits into none of these" in shown
     assert "long: may need 180 s, started until 2026-11-22T00:57:00Z at the latest" in shown
+    # Each of its 256 ports is probed, over two families.
+    assert "ports: may need 278 s, started until 2026-11-22T00:55:22Z" in shown
     assert "until 2026-11-29T00:57:00Z" in _ask(inventory, at="2026-11-22T00:58:00Z")
 
 

@@ -180,11 +180,11 @@ def test_a_slow_host_gets_more_time_than_the_default() -> None:
 
 
 def test_the_worst_case_grows_with_everything_that_takes_time() -> None:
-    base = worst_case(round_trip=1, protections=(JETDIRECT,), addresses=1)
+    base = worst_case(round_trip=1, services=(JETDIRECT.service,), addresses=1)
     many = replace(JETDIRECT, service=Service(protocol=Protocol.TCP, first=9100, last=9300))
-    assert worst_case(round_trip=2, protections=(JETDIRECT,), addresses=1) > base
-    assert worst_case(round_trip=1, protections=(many,), addresses=1) > base
-    assert worst_case(round_trip=1, protections=(JETDIRECT,), addresses=1, vantages=2) > base
+    assert worst_case(round_trip=2, services=(JETDIRECT.service,), addresses=1) > base
+    assert worst_case(round_trip=1, services=(many.service,), addresses=1) > base
+    assert worst_case(round_trip=1, services=(JETDIRECT.service,), addresses=1, vantages=2) > base
     assert deadline_for(Platform.WINDOWS, base, None) == timedelta(seconds=300)
 
 
