@@ -137,7 +137,7 @@ class _Rollback:
         return self._report(Outcome.NOOP, None)
 
     def _verified(self, before: Sequence[Reading], observation: Observation) -> HostReport:
-        """Probe: the ports must be as they were before the run. Who listens is asked again where they are not."""
+        """Probe: the ports must be as they were before the run; where they are not, look who listens."""
         if self._differs(before, observation) is None:
             return self._report(Outcome.ROLLED_BACK, None)
         try:
