@@ -25,11 +25,13 @@ class Document:
     def text(self, key: str) -> str:
         """Return a text; empty if missing or null."""
         value = self.values.get(key)
+        if isinstance(value, str):
+            return value
         if value is None:
             return ""
         if isinstance(value, list) and all(isinstance(item, str) for item in value):
             return "\n".join(value)
-        if isinstance(value, bool) or not isinstance(value, str | int | float):
+        if isinstance(value, bool) or not isinstance(value, int | float):
             raise self._wrong(key, "a text")
         return str(value)
 
@@ -52,7 +54,8 @@ class Document:
 
     def lines(self, key: str) -> tuple[str, ...]:
         """Return the lines of a text or the items of a list, without empty ones."""
-        return tuple(line.strip() for line in self.text(key).splitlines() if line.strip())
+        text = self.text(key)
+        return tuple(line.strip() for line in text.splitlines() if line.strip()) if text else ()
 
     def texts(self, key: str) -> Mapping[str, str]:
         """Return an object of texts; empty if missing."""

@@ -3,7 +3,7 @@
 import re
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import ip_network
 from types import MappingProxyType
@@ -78,7 +78,10 @@ class Rule:
 
     def first(self, name: str) -> Option | None:
         """Return the first option of that name."""
-        return next((option for option in self.options if option.name == name), None)
+        for option in self.options:
+            if option.name == name:
+                return option
+        return None
 
     @property
     def target(self) -> str:
@@ -174,8 +177,10 @@ def parse_rule(line: str) -> Rule | None:
     text = counted.group(3) if counted else line.strip()
     if not text.startswith(("-A ", "-I ")):
         return None
-    parsed = _parsed(text)
-    return parsed if packets is None else replace(parsed, packets=packets)
+    rule = _parsed(text)
+    if packets is None:
+        return rule
+    return Rule(chain=rule.chain, text=text, options=rule.options, packets=packets, opaque=rule.opaque)
 
 
 @lru_cache(maxsize=4096)
@@ -225,12 +230,15 @@ def _begins_option(word: str, option: str, values: list[str]) -> bool:
 
 def canonical(rule: Rule) -> tuple[Option, ...]:
     """Return a form in which two spellings of the same rule are equal (B19)."""
-    return (Option(name=rule.text),) if rule.opaque else _canonical(rule.options)
+    return _canonical(rule.text)
 
 
 @lru_cache(maxsize=4096)
-def _canonical(options: tuple[Option, ...]) -> tuple[Option, ...]:
-    kept = [_canonical_option(option) for option in options]
+def _canonical(text: str) -> tuple[Option, ...]:
+    rule = _parsed(text)
+    if rule.opaque:
+        return (Option(name=text),)
+    kept = [_canonical_option(option) for option in rule.options]
     return tuple(sorted(option for option in kept if option is not None))
 
 

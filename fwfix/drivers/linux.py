@@ -1,6 +1,7 @@
 """The Linux driver: our own chain in the host's iptables, or our own nft table. No I/O."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from ipaddress import ip_address
 from types import MappingProxyType
 
@@ -41,7 +42,7 @@ class LinuxDriver:
         self._observe = observe_script(renderer)
         self._rollback = rollback_script(renderer)
         # Hosts that need the same get the same scripts; a fleet has few kinds of hosts.
-        self._rendered: dict[LinuxContext, Mapping[str, Script]] = {}
+        self._rendered: dict[tuple[object, ...], Mapping[str, Script]] = {}
 
     def observe(self, services: Sequence[Service]) -> Invocation:
         """Return the read-only script that looks at a host."""
@@ -91,21 +92,24 @@ class LinuxDriver:
 
     def _render(self, run_id: str, seen: LinuxCircumstances) -> Mapping[str, Script]:
         facts, backend = seen.facts, seen.backend
-        iptables = backend is Backend.IPTABLES
-        context = LinuxContext(
-            run_id=run_id,
-            backend="iptables" if iptables else "nft",
-            protections=tuple(seen.protections),
-            families=_families(facts, backend),
-            published=tuple(port for port in seen.published if port.covered),
-            iptables=facts.tools.get("iptables", "") if iptables else "",
-            ip6tables=facts.tools.get("ip6tables", "") if iptables and Family.IPV6 in facts.saves else "",
-            fwfix_version=__version__,
-            desired=desired_digest(seen.protections, seen.published),
-        )
-        if context not in self._rendered:
-            self._rendered[context] = MappingProxyType(linux_scripts(self._renderer, context))
-        return self._rendered[context]
+        iptables = facts.tools.get("iptables", "") if backend is Backend.IPTABLES else ""
+        ip6tables = facts.tools.get("ip6tables", "") if iptables and Family.IPV6 in facts.saves else ""
+        families, covered = _families(facts, backend), tuple(port for port in seen.published if port.covered)
+        key = (run_id, backend, families, covered, iptables, ip6tables, *seen.protections)
+        if key not in self._rendered:
+            context = LinuxContext(
+                run_id=run_id,
+                backend="iptables" if backend is Backend.IPTABLES else "nft",
+                protections=tuple(seen.protections),
+                families=families,
+                published=covered,
+                iptables=iptables,
+                ip6tables=ip6tables,
+                fwfix_version=__version__,
+                desired=desired_digest(seen.protections, seen.published),
+            )
+            self._rendered[key] = MappingProxyType(linux_scripts(self._renderer, context))
+        return self._rendered[key]
 
     def arm(self, plan: HostPlan, *, seconds: int, stamp: Stamp) -> Invocation:
         """Return the script that gives the host its rollback and its timer."""
@@ -178,14 +182,20 @@ def wanted_of(scripts: Mapping[str, Script], run_id: str) -> Wanted:
         ScriptError: the plan carries no rules.
     """
     if "rules.nft" in scripts:
-        text = RUN_ID.sub(run_id, scripts["rules.nft"].text)
+        text = _for_run(run_id, scripts["rules.nft"].text)
         return Wanted(backend=Backend.NFT, run_id=run_id, saves={}, nft=text)
     saves = {
-        family: RUN_ID.sub(run_id, scripts[name].text) for family, name in RULES.items() if name in scripts
+        family: _for_run(run_id, scripts[name].text) for family, name in RULES.items() if name in scripts
     }
     if not saves:
         raise ScriptError("the plan carries no rules for this host", next="Plan again.")
     return Wanted(backend=Backend.IPTABLES, run_id=run_id, saves=saves)
+
+
+@lru_cache(maxsize=64)
+def _for_run(run_id: str, rules: str) -> str:
+    """Return rules of a run as another would have them; the hosts of a fleet have the same few."""
+    return RUN_ID.sub(run_id, rules)
 
 
 def desired_digest(protections: Sequence[Protection], published: Sequence[PublishedPort]) -> str:

@@ -17,6 +17,7 @@ _BUILT_IN = {
     "raw": {"PREROUTING", "OUTPUT"},
     "security": {"INPUT", "FORWARD", "OUTPUT"},
 }
+_NO_RULES = Ruleset()
 _SAVE_FAMILIES = {"ip": Family.IPV4, "ip6": Family.IPV6}
 
 
@@ -67,7 +68,7 @@ class LinuxFacts:
 
     def ruleset(self, family: Family) -> Ruleset:
         """Return the iptables rules of a family; empty ones where they cannot be seen."""
-        return self.saves.get(family) or Ruleset()
+        return self.saves.get(family, _NO_RULES)
 
     @property
     def persistable(self) -> bool:

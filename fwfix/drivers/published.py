@@ -25,6 +25,9 @@ def published_ports(
     facts: LinuxFacts, backend: Backend, services: Sequence[Service]
 ) -> tuple[PublishedPort, ...]:
     """Return what is translated from a port in scope, or elsewhere from another port to one in scope."""
+    tables = (facts.ruleset(family).tables for family in Family)
+    if not any("nat" in chains for chains in tables) and not any(True for _ in facts.native_tables()):
+        return ()  # nothing is there that could translate
     scope = frozenset((service.protocol, port) for service in services for port in service.ports)
     found = {
         published

@@ -7,7 +7,7 @@ from ipaddress import ip_interface
 
 from fwfix.drivers.backend import Backend
 from fwfix.drivers.base import Counter
-from fwfix.drivers.iptables_save import Option, Rule, Ruleset, canonical, parse_save
+from fwfix.drivers.iptables_save import Rule, Ruleset, canonical, parse_save
 from fwfix.drivers.iptables_walk import Packet, port_ranges, walk
 from fwfix.drivers.linux_facts import LinuxFacts
 from fwfix.drivers.nft_list import OUR_TABLE, NftChain, NftRule, NftTable, find_table, parse_nft
@@ -35,6 +35,7 @@ class Ours:
     role: str
 
 
+@lru_cache(maxsize=1024)
 def ours(comment: str) -> Ours | None:
     """Read the comment that every rule of ours carries; None for other people's rules."""
     words = comment.split(":")
@@ -185,14 +186,16 @@ def _save_counters(facts: LinuxFacts, run_id: str) -> Iterator[Counter]:
 
 
 def _counters_of(rule: Rule, family: Family) -> Iterator[Counter]:
-    mark, protocol = ours(rule.comment), rule.first("-p")
+    mark = ours(rule.comment)
+    if mark is None or mark.role not in {"block", "probe"}:
+        return
+    protocol, source = rule.first("-p"), rule.first("-s")
     ports = rule.first("--ctorigdstport") or rule.first("--dport") or rule.first("--dports")
-    source = rule.first("-s")
-    if mark is None or mark.role not in {"block", "probe"} or protocol is None or ports is None:
+    if protocol is None or ports is None:
         return
     for port in (port for span in port_ranges(ports.value) for port in span):
         yield Counter(
-            source=_address_of(source),
+            source=_address_of(source.value) if source else None,
             family=family,
             protocol=Protocol(protocol.value),
             port=port,
@@ -201,8 +204,10 @@ def _counters_of(rule: Rule, family: Family) -> Iterator[Counter]:
         )
 
 
-def _address_of(source: Option | None) -> Address | None:
-    return ip_interface(source.value).ip if source else None
+@lru_cache(maxsize=1024)
+def _address_of(source: str) -> Address:
+    """Read whom a probe rule is for: the controller, say, on every host of a fleet."""
+    return ip_interface(source).ip
 
 
 def _nft_counters(facts: LinuxFacts, run_id: str) -> Iterator[Counter]:
