@@ -129,6 +129,13 @@ def run_document(report: RunReport) -> dict[str, object]:
 
 def host_document(report: HostReport) -> dict[str, object]:
     """Return one entry of `hosts`."""
+    return _host_outline(report) | {
+        "probes": [probe_document(probe) for probe in report.probes],
+        "steps": [step_document(step) for step in report.steps],
+    }
+
+
+def _host_outline(report: HostReport) -> dict[str, object]:
     return {
         "name": report.name,
         "address": report.address,
@@ -139,8 +146,6 @@ def host_document(report: HostReport) -> dict[str, object]:
         "reverts_at": maybe_timestamp(report.reverts_at),
         "hazards": [hazard_document(hazard) for hazard in report.hazards],
         "changes": [change_document(change) for change in report.changes],
-        "probes": [probe_document(probe) for probe in report.probes],
-        "steps": [step_document(step) for step in report.steps],
     }
 
 
@@ -183,7 +188,7 @@ def step_document(step: StepRecord) -> dict[str, object]:
 
 def host_record(report: HostReport) -> dict[str, object]:
     """Return everything about a host, for the journal: the document and what it leaves out."""
-    return host_document(report) | {
+    return _host_outline(report) | {
         "probes": [probe_record(probe) for probe in report.probes],
         "steps": [step_document(step) | {"message": step.message} for step in report.steps],
         "notes": list(report.notes),

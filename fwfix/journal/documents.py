@@ -72,7 +72,10 @@ def reports_of(run: RunEntry) -> tuple[HostReport, ...]:
 def _without_outcome(run: RunEntry, entry: HostEntry) -> HostReport:
     at_work = run.state is RunState.RUNNING
     if entry.may_have_changed:
-        outcome, what = Outcome.UNKNOWN, f"the last step announced is {entry.announced[-1]}"
+        # With the step that was under way stands what would have followed.
+        undone = [step for step in entry.announced if step not in entry.completed]
+        left_at = undone[0] if undone else entry.announced[-1]
+        outcome, what = Outcome.UNKNOWN, f"the step under way, or just done, is {left_at}"
     else:
         outcome, what = Outcome.SKIPPED, "nothing that changes the host was announced"
     return HostReport(

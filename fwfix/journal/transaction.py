@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from fwfix.errors import JournalError
 from fwfix.journal import ledger
 from fwfix.journal.chain import digest_of
+from fwfix.journal.records import Packed
 
 _Row = tuple[str, int, str, str | None, str, str, str, str]
 
@@ -28,10 +29,10 @@ class Transaction:
         """Begin anew: what was collected is not written."""
         self._ends: dict[str, tuple[int, str]] = {}
         self._rows: list[_Row] = []
-        self._texts: dict[str, bytes] = {}
+        self._texts: dict[str, Packed] = {}
         self._sent: set[str] = set()
 
-    def add_texts(self, texts: Mapping[str, bytes]) -> None:
+    def add_texts(self, texts: Mapping[str, Packed]) -> None:
         """Keep texts, by digest, that are not kept yet."""
         for digest, packed in texts.items():
             if digest not in self._kept:

@@ -30,8 +30,7 @@ class Log:
     def announce(
         self,
         host: str,
-        step: str,
-        *,
+        *steps: str,
         invocation: Invocation | None = None,
         reverts_at: datetime | None = None,
     ) -> None:

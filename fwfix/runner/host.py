@@ -58,6 +58,9 @@ _WAY_OUT = {
     "record-exists": "a plan is applied to a host once: make a new one",
 }
 _SENDING = frozenset({Step.ARM, Step.APPLY, Step.CONFIRM, Step.REVERT})
+# These change nothing and are announced with the one that they follow: one wait for the disk less each.
+_FOLLOWING = {Step.OBSERVE: Step.BASELINE, Step.APPLY: Step.VERIFY}
+_ANNOUNCED_BEFORE = frozenset(_FOLLOWING.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,8 +166,8 @@ class HostRun:
         }
         host = self._plan.host.name
         self._result = None
-        if step not in _SENDING:
-            self._context.log.announce(host, step)
+        if step not in _SENDING and step not in _ANNOUNCED_BEFORE:
+            self._announce(step)
         self._context.observer.host_step(host, step)
         at, started = self._context.wall(), time.monotonic()
         try:
@@ -173,6 +176,12 @@ class HostRun:
             event = _event_of(error)
         self._record(step, event, at=at, started=started)
         return event
+
+    def _announce(
+        self, step: Step, invocation: Invocation | None = None, reverts_at: datetime | None = None
+    ) -> None:
+        steps = (step, _FOLLOWING[step]) if step in _FOLLOWING else (step,)
+        self._context.log.announce(self._plan.host.name, *steps, invocation=invocation, reverts_at=reverts_at)
 
     def _record(self, step: Step, event: Event, *, at: datetime, started: float) -> None:
         reason = getattr(event, "reason", None)
@@ -321,9 +330,7 @@ class HostRun:
     ) -> Answered:
         """Send a script that may change the host: in the journal word for word before it is sent."""
         assert executor is not None
-        self._context.log.announce(
-            self._plan.host.name, step, invocation=invocation, reverts_at=self._latest_revert(step, state)
-        )
+        self._announce(step, invocation, self._latest_revert(step, state))
         sent_at = time.monotonic()
         result = executor.run(invocation, deadline=min(sent_at + SCRIPT_SECONDS, self._latest(state)))
         self._result = result

@@ -24,13 +24,12 @@ class JournalLog(Log):
     def announce(
         self,
         host: str,
-        step: str,
-        *,
+        *steps: str,
         invocation: Invocation | None = None,
         reverts_at: datetime | None = None,
     ) -> None:
-        """Make a step durable before it is taken."""
-        self.journal.announce(self.run_id, host, [step], invocation=invocation, reverts_at=reverts_at)
+        """Make steps durable before the first of them is taken."""
+        self.journal.announce(self.run_id, host, steps, invocation=invocation, reverts_at=reverts_at)
 
     def record(
         self,
