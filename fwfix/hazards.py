@@ -209,7 +209,7 @@ def _exposed_listeners(seen: Circumstances) -> Iterator[Listener]:
     for protection in seen.protections:
         for listener in seen.observation.listeners:
             key = (listener.protocol, listener.port, listener.process)
-            known = key in once or _is_loopback(listener.address)
+            known = key in once or is_loopback(listener.address)
             if _covers(protection, listener) and not known:
                 once.add(key)
                 yield listener
@@ -220,11 +220,12 @@ def _covers(protection: Protection, socket: Listener | Session) -> bool:
     return socket.protocol is service.protocol and socket.port in service.ports
 
 
-def _is_loopback(address: str) -> bool:
+def is_loopback(address: str) -> bool:
+    """Tell whether an address, or what stands for one, is of the host itself and reached by nobody else."""
     try:
         return ip_address(address).is_loopback
     except ValueError:
-        return False
+        return address.lower() == "localhost"
 
 
 def _controller(seen: Circumstances) -> tuple[Address, ...]:

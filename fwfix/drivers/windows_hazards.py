@@ -2,12 +2,11 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address
 from types import MappingProxyType
 
 from fwfix.drivers.windows_facts import FULL, INACTIVE, STATUS_WORDS, Profile, WindowsFacts
 from fwfix.drivers.windows_rules import RegistryRule
-from fwfix.hazards import named
+from fwfix.hazards import is_loopback, named
 from fwfix.model.hazard import Hazard
 from fwfix.model.observation import Observation
 from fwfix.model.policy import Action, Protection
@@ -125,7 +124,7 @@ def prints_elsewhere(seen: WindowsCircumstances) -> Iterator[str]:
             f"{printer.name} ({printer.address})"
             for printer in seen.facts.printers
             if printer.port.isdecimal() and int(printer.port) in service.ports
-            if printer.address not in ours and not _is_loopback(printer.address)
+            if printer.address not in ours and not is_loopback(printer.address)
         )
         if printers:
             yield (
@@ -158,13 +157,6 @@ def _called(rule: RegistryRule) -> str:
     """Return what cmdlets call a rule, and what the console shows unless that is a text of Windows' own."""
     title = rule.one("Name")
     return rule.name if title in {"", rule.name} or title.startswith("@") else f'{rule.name} "{title}"'
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        return ip_address(address).is_loopback
-    except ValueError:  # a name: no host prints to itself by it unless it is this one
-        return address.lower() == "localhost"
 
 
 HAZARDS: Mapping[str, Callable[[WindowsCircumstances], Iterator[str]]] = MappingProxyType(

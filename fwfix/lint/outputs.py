@@ -1,7 +1,7 @@
 """Properties of the objects that the cmdlets of the dialect put out, as Microsoft documents their classes.
 
-A property that is not there is empty without a word, so that nobody else finds a misspelt one. Listed is what
-every Windows from Server 2012 on has: `StartType` of a service came with .NET Framework 4.6.1.
+A property that is not there is empty without a word, so that nobody else finds a misspelt one. What came
+after Windows Server 2012 is left out, such as `StartType` of a service (.NET Framework 4.6.1).
 """
 
 from collections.abc import Mapping

@@ -100,6 +100,7 @@ def test_printers_of_other_ports_and_of_this_host_itself_are_not_named(windows: 
         replace(LABELS, port_name="2", host_address="127.0.0.1"),
         replace(LABELS, port_name="3", host_address="192.0.2.7"),
         replace(LABELS, port_name="4", host_address=""),
+        replace(LABELS, port_name="5", host_address="localhost"),
     )
     assert told(windows, "prints-elsewhere") == []
 
