@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 SCRIPT = """
 import os, signal
 from fwfix.runner.context import Brake
@@ -17,23 +19,15 @@ with interruptible(brake, lambda: ["gw: restores itself at 22:00"]):
 """
 
 
-def test_a_hang_up_stops_the_run_where_stderr_is_gone() -> None:
+@pytest.mark.parametrize(("twice", "code"), [("False", 0), ("True", 130)], ids=["one", "two"])
+def test_a_hang_up_stops_the_run_where_stderr_is_gone_and_a_second_one_leaves_at_once(
+    twice: str, code: int
+) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT.replace("{twice}", "False")],
+        [sys.executable, "-c", SCRIPT.replace("{twice}", twice)],
         capture_output=True,
         text=True,
         check=False,
         timeout=30,
     )
-    assert (done.returncode, done.stdout) == (0, "interrupted\n")
-
-
-def test_a_second_one_leaves_at_once_where_stderr_is_gone() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT.replace("{twice}", "True")],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=30,
-    )
-    assert (done.returncode, done.stdout) == (130, "interrupted\n")
+    assert (done.returncode, done.stdout) == (code, "interrupted\n")

@@ -24,21 +24,6 @@ from fwfix.rendering.environment import Renderer
 
 FIRST, SECOND = "20261121T220003Z-4f2a", "20261121T230000Z-00ff"
 OUTSIDE = "10.250.0.9"
-_SERVER = (
-    "use IO::Socket::INET; my $s = IO::Socket::INET->new(LocalPort => 80, Listen => 9) or die;"
-    "my @open; while (my $c = $s->accept) { push @open, $c }"
-)
-
-
-# As Docker does it: a container, and its published port.
-_CONTAINER = f"""
-ip netns add box && ip link add veth0 type veth peer name eth0 netns box
-ip addr add 172.31.0.1/24 dev veth0 && ip link set veth0 up
-ip -n box addr add 172.31.0.2/24 dev eth0 && ip -n box link set eth0 up
-ip -n box route add default via 172.31.0.1
-echo 1 >/proc/sys/net/ipv4/ip_forward
-setsid ip netns exec box perl -e '{_SERVER}' >/dev/null 2>&1 </dev/null &
-"""
 _HOLD = (
     "import socket, sys; s = socket.create_connection((sys.argv[1], int(sys.argv[2])), 5); "
     "print('up', flush=True); sys.stdin.read()"
@@ -140,17 +125,6 @@ class Driven:
             assert client.stdout.readline() == "up\n"
             yield
             client.stdin.close()
-
-    def run_container(self) -> None:
-        """Start something like a container that listens on 172.31.0.2:80; nothing is published yet."""
-        if self.host.run(["sh", "-c", "ip netns add try && ip netns del try"]).returncode != 0:
-            pytest.skip("no namespaces inside a host of the lab")
-        self.sh(_CONTAINER)
-        listens = ["sh", "-c", "ip netns exec box ss -Hltn | grep -q :80"]
-        deadline = time.monotonic() + 20
-        while self.host.run(listens).returncode != 0:
-            assert time.monotonic() < deadline, "the container does not listen"
-            time.sleep(0.02)
 
     def put_in_force(self, plan: Plan) -> HostPlan:
         """Arm, apply and confirm."""

@@ -7,23 +7,17 @@ import pytest
 from fwfix.lab.linux import HostSpec
 
 if TYPE_CHECKING:
-    from conftest import Driven, MakeDriven
+    from conftest import Driven, MakeDriven, RunContainer
 
 pytestmark = pytest.mark.lab
 
 FIRST = "20261121T220003Z-4f2a"
-DOCKER = """
-iptables -N DOCKER-USER && iptables -A DOCKER-USER -j RETURN && iptables -P FORWARD ACCEPT
-iptables -I FORWARD 1 -j DOCKER-USER
-iptables -t nat -A PREROUTING -p tcp --dport 9100 -j DNAT --to-destination 172.31.0.2:80
-"""
 
 
 @pytest.fixture
-def box(make_driven: "MakeDriven") -> "Driven":
+def box(make_driven: "MakeDriven", run_container: "RunContainer") -> "Driven":
     driven = make_driven(HostSpec(name="box", listeners=()))
-    driven.run_container()
-    driven.sh(DOCKER)
+    run_container(driven.host, published=True)
     return driven
 
 
@@ -76,9 +70,9 @@ table ip kube-proxy {
 
 
 @pytest.fixture
-def cluster(make_driven: "MakeDriven") -> "Driven":
+def cluster(make_driven: "MakeDriven", run_container: "RunContainer") -> "Driven":
     driven = make_driven(HostSpec(name="node", listeners=(), rules=OPEN, rules6=OPEN))
-    driven.run_container()
+    run_container(driven.host, published=False)
     return driven
 
 

@@ -9,39 +9,20 @@ from fwfix.model.observation import PublishedPort
 from fwfix.model.policy import Family, Protocol
 
 if TYPE_CHECKING:
-    from conftest import OnHost
+    from conftest import OnHost, RunContainer
 
 pytestmark = pytest.mark.lab
 
 FIRST = "20261121T220003Z-4f2a"
-LISTEN = (
-    "use IO::Socket::INET; my $s = IO::Socket::INET->new(LocalPort => 80, Listen => 9) or die;"
-    "while (my $c = $s->accept) { close $c }"
-)
-# As Docker does it: a container, its published port, and the chain for the administrator's own rules.
-CONTAINER = f"""
-ip netns add box && ip link add veth0 type veth peer name eth0 netns box
-ip addr add 172.31.0.1/24 dev veth0 && ip link set veth0 up
-ip -n box addr add 172.31.0.2/24 dev eth0 && ip -n box link set eth0 up
-ip -n box route add default via 172.31.0.1
-echo 1 >/proc/sys/net/ipv4/ip_forward
-iptables -N DOCKER-USER && iptables -A DOCKER-USER -j RETURN && iptables -P FORWARD ACCEPT
-iptables -I FORWARD 1 -j DOCKER-USER
-iptables -t nat -A PREROUTING -p tcp --dport 9100 -j DNAT --to-destination 172.31.0.2:80
-setsid ip netns exec box perl -e '{LISTEN}' >/dev/null 2>&1 </dev/null &
-"""
 PUBLISHED = PublishedPort(
     protocol=Protocol.TCP, family=Family.IPV4, port=9100, target="172.31.0.2:80", covered=True
 )
 
 
 @pytest.fixture
-def box(lab_of_one: tuple[Lab, "OnHost"]) -> tuple[Lab, "OnHost"]:
+def box(lab_of_one: tuple[Lab, "OnHost"], run_container: "RunContainer") -> tuple[Lab, "OnHost"]:
     lab, one = lab_of_one
-    if one.code("ip netns add try && ip netns del try")[0] != 0:
-        pytest.skip("no namespaces inside a host of the lab")
-    one.sh(CONTAINER)
-    one.wait_for(lambda: one.code("ip netns exec box ss -Hltn | grep -q :80")[0] == 0, "the container")
+    run_container(one.host, published=True)
     assert lab.outside.connect(one.host.address, 9100) == "open"
     return lab, one
 
