@@ -92,6 +92,18 @@ def rule_shadowed(seen: WindowsCircumstances) -> Iterator[str]:
                 )
 
 
+def controller_on_host(seen: WindowsCircumstances) -> Iterator[str]:
+    """Tell that our probes would never meet a rule: what a host sends to itself is loopback (3.3)."""
+    peer = seen.observation.management.peer
+    blocked = [each.service for each in seen.protections if peer is not None and not each.allows(peer)]
+    if blocked and peer in seen.observation.addresses:
+        yield (
+            f"this controller is the host itself ({peer}), and Windows filters nothing that a host sends to"
+            f" itself: it would see {blocked[0]} open for ever, and the run would revert; run from another"
+            f" machine"
+        )
+
+
 def ignored_action(seen: WindowsCircumstances) -> Iterator[str]:
     """Windows can only drop in silence, and logs per profile or not at all."""
     for protection in seen.protections:
@@ -168,6 +180,7 @@ HAZARDS: Mapping[str, Callable[[WindowsCircumstances], Iterator[str]]] = Mapping
         "prints-elsewhere": prints_elsewhere,
         "rule-shadowed": rule_shadowed,
         "shielded": shielded,
+        "unproven": controller_on_host,
     }
 )
 

@@ -97,6 +97,19 @@ def test_what_a_server_cannot_have_is_a_hazard_and_a_failed_verification_too(
     assert [each.code for each in hazards if why in each.message] == [CODE]
 
 
+@pytest.mark.parametrize(
+    ("peer", "allowed", "told"),
+    [("192.0.2.7", (), True), ("192.0.2.7", ("192.0.2.7/32",), False), ("192.0.2.1", (), False)],
+)
+def test_a_controller_on_the_host_itself_meets_no_rule_and_is_told_so(
+    windows: "Windows", wish: "Wish", peer: str, allowed: tuple[str, ...], *, told: bool
+) -> None:
+    windows.tcp = (windows.tcp[0], replace(windows.tcp[1], remote_address=peer))
+    found = [each for each in windows.draft(wish(*allowed)).hazards if each.code == "unproven"]
+    assert [each.severity for each in found] == [Severity.STOP] * told
+    assert all("the host itself (192.0.2.7)" in each.message for each in found)
+
+
 def test_a_range_of_ports_counts_where_single_ports_do_not(make_windows: "Maker", wish: "Wish") -> None:
     windows = make_windows(Knobs(user_ports_off=True))
     wishes = (wish(port=8610, last=8614),)
