@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _CUT_GRACE = 0.25
 _CLOSE_SECONDS = 5.0
+_TURN_SECONDS = 5.0
 
 
 class WinrmConnector:
@@ -104,7 +105,9 @@ class WinrmExecutor:
         self._session = session
         self._watch = watch
         self._turn = threading.Lock()
+        self._closing = threading.Lock()
         self._closed = False
+        self._left_to_run = False
         self._peer = session.far_end if endpoint.is_direct else None
 
     @property
@@ -127,13 +130,37 @@ class WinrmExecutor:
             with self._watch.guard(deadline + _CUT_GRACE, self._session.cut):
                 return self._run(invocation, deadline)
         finally:
+            if self._left_to_run:
+                self._end()
             self._turn.release()
 
     def close(self) -> None:
-        """Delete the shell, which ends whatever still runs in it, and close the connection."""
-        if self._closed:
-            return
-        self._closed = True
+        """Delete the shell, which ends whatever still runs in it, and close the connection.
+
+        Whoever waits for an answer is sent away first: two threads on one connection would take each other's
+        answers, and a descriptor that is closed while it is read may be another connection by then.
+        """
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
+        if self._may_end():
+            try:
+                self._end()
+            finally:
+                self._turn.release()
+
+    def _may_end(self) -> bool:
+        """Take the turn; where somebody keeps it, he closes the connection when he gives it back."""
+        if self._turn.acquire(blocking=False):
+            return True
+        self._session.give_up()
+        if self._turn.acquire(timeout=_TURN_SECONDS):
+            return True
+        self._left_to_run = True
+        return self._turn.acquire(blocking=False)
+
+    def _end(self) -> None:
         with self._watch.guard(time.monotonic() + _CLOSE_SECONDS, self._session.cut):
             self._session.close()
 

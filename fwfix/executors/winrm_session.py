@@ -1,7 +1,6 @@
 """A logon that outlives its connection: one shell, one more connection where the first is dropped."""
 
 import random
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -68,7 +67,7 @@ class Session:
         self._stream: Stream | None = None
         self._shell = ""
         self._commands = 0
-        self._closing = threading.Lock()
+        self._given_up = False
         self.reconnected = False
 
     @property
@@ -137,7 +136,7 @@ class Session:
             if not _is_drop(error, settled=self._wire.settled):
                 raise
             self._drop_wire()
-            if not again or self.reconnected or time.monotonic() >= deadline:
+            if not again or self.reconnected or self._given_up or time.monotonic() >= deadline:
                 raise
         self.reconnected = True
         return self._on_new_wire(work, deadline=deadline, operation=operation)
@@ -165,13 +164,18 @@ class Session:
         if wire is not None:
             wire.cut()
 
+    def give_up(self) -> None:
+        """Send whoever waits for an answer away, from any thread; he gets no other connection either."""
+        self._given_up = True
+        self.cut()
+
     def close(self) -> None:
         """Delete the shell, which ends what runs in it, and close the connection; never raises."""
-        with self._closing:
-            if self._shell:
-                self.reconnected = False
-                self._close_shell(deadline=time.monotonic() + _CLOSE_SECONDS)
-            self._drop_wire()
+        self._given_up = False
+        if self._shell:
+            self.reconnected = False
+            self._close_shell(deadline=time.monotonic() + _CLOSE_SECONDS)
+        self._drop_wire()
 
     def _open_shell(self, *, deadline: float) -> None:
         self._shell = self.call(
@@ -186,12 +190,14 @@ class Session:
 
     def _on_new_wire(self, work: Callable[[Protocol], T], *, deadline: float, operation: float) -> T:
         """Connect, log on and do something."""
+        self._refuse_given_up()
         endpoint = self._endpoint
         stream = self._shared.streams.open(endpoint, deadline=deadline)
         try:
             with self._logon(deadline) as (password, attempt):
                 wire = Wire(endpoint, stream, password, tap=self._shared.tap)
                 self._stream, self._wire = stream, wire
+                self._refuse_given_up()
                 try:
                     return wire.run(work, deadline=deadline, operation=operation)
                 except LogonRefusedError as error:
@@ -205,6 +211,10 @@ class Session:
                 self._drop_wire()
                 stream.close()
             raise
+
+    def _refuse_given_up(self) -> None:
+        if self._given_up:
+            raise DroppedError("it is being closed")
 
     @contextmanager
     def _logon(self, deadline: float) -> Iterator[tuple[Secret | None, Attempt | None]]:

@@ -6,6 +6,7 @@ import socket
 import ssl
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,8 @@ _PROXY_PORTS = {"http": 80, "https": 443}
 _LONGEST_HEADER = 65_536
 _READ = 65_536
 _SUCCESS = (b"2",)
+# A descriptor that is closed goes to the next connection at once, and a late cut would be that one's.
+_TURN = threading.Lock()
 
 
 class Channel(Protocol):
@@ -60,9 +63,12 @@ class Bridge:
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self.socket, self._inner = socket.socketpair()
+        works = (self._forth, self._back)
+        self._lock = threading.Lock()
+        self._running = len(works)
         self._threads = [
-            threading.Thread(target=work, name="fwfix-winrm-bridge", daemon=True)
-            for work in (self._forth, self._back)
+            threading.Thread(target=self._run, args=(work,), name="fwfix-winrm-bridge", daemon=True)
+            for work in works
         ]
         for thread in self._threads:
             thread.start()
@@ -70,11 +76,20 @@ class Bridge:
     def close(self) -> None:
         """End the tunnel and wait for its threads."""
         self._channel.close()
-        with suppress(OSError):
+        with self._lock, suppress(OSError):
             self._inner.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
             thread.join(5)
-        self._inner.close()
+
+    def _run(self, work: Callable[[], None]) -> None:
+        """Carry bytes; the last thread closes the socket that both read and write."""
+        try:
+            work()
+        finally:
+            with self._lock:
+                self._running -= 1
+                if not self._running:
+                    self._inner.close()
 
     def _forth(self) -> None:
         with suppress(OSError, EOFError):
@@ -95,6 +110,8 @@ class Stream:
 
     def __init__(self, connected: socket.socket, bridge: Bridge | None) -> None:
         self.socket = connected
+        # urllib3 closes a socket where it gives up; its descriptor lives as long as this.
+        self._grip = connected.makefile("rb", buffering=0)
         self._bridge = bridge
 
     def cut(self) -> None:
@@ -102,16 +119,23 @@ class Stream:
         cut(self.socket)
 
     def close(self) -> None:
-        """Close it; leaves no thread behind."""
-        self.socket.close()
+        """Close it, where nobody reads or writes it any more; leaves no thread behind."""
+        with _TURN:
+            self.socket.close()
+            self._grip.close()
         if self._bridge is not None:
             self._bridge.close()
 
 
 def cut(connected: socket.socket) -> None:
     """Shut a socket down beneath its TLS, whose own shutdown would not be safe from another thread."""
-    with suppress(OSError):
+    with _TURN, suppress(OSError):
         socket.socket.shutdown(connected, socket.SHUT_RDWR)
+
+
+def _close(connected: socket.socket) -> None:
+    with _TURN:
+        connected.close()
 
 
 class Streams:
@@ -141,15 +165,16 @@ class Streams:
                     connected = self._through_proxy(endpoint, deadline)
             else:
                 connected = dial(_target(endpoint.address, endpoint.port), deadline=deadline)
-            stream = Stream(connected, bridge)
             try:
                 if context is not None and endpoint.tls is not None:
-                    stream.socket = self._secured(connected, context, endpoint.server_name, deadline)
-                    _check_fingerprint(stream.socket, endpoint.tls, endpoint.where)
+                    connected = self._secured(connected, context, endpoint.server_name, deadline)
+                    _check_fingerprint(connected, endpoint.tls, endpoint.where)
             except BaseException:
-                stream.close()
+                _close(connected)
+                if bridge is not None:
+                    bridge.close()
                 raise
-            return stream
+            return Stream(connected, bridge)
 
     def _through(self, endpoint: Endpoint, deadline: float) -> Channel:
         if self._tunnel is None:
@@ -166,7 +191,7 @@ class Streams:
             with self._watch.guard(deadline, lambda: cut(connected)):
                 _ask_for_tunnel(connected, endpoint, deadline)
         except BaseException:
-            connected.close()
+            _close(connected)
             raise
         return connected
 
@@ -179,7 +204,7 @@ class Streams:
             with self._watch.guard(deadline, lambda: cut(wrapped)):
                 wrapped.do_handshake()
         except BaseException:
-            wrapped.close()
+            _close(wrapped)
             if time.monotonic() >= deadline:
                 raise TimeoutError from None
             raise

@@ -85,7 +85,7 @@ class Wire:
         self._stream.cut()
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection, where nobody waits on it any more."""
         self._protocol.transport.close_session()
         self._adapter.close()
         self._stream.close()
