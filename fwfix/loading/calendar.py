@@ -13,7 +13,7 @@ from typing import Any
 from fwfix.errors import InventoryError
 from fwfix.model.host import Host
 from fwfix.model.inventory import Inventory
-from fwfix.model.window import Opening, Window, apart, clip, merge, parse_window
+from fwfix.model.window import Opening, Window, clip, merge, parse_window
 
 _ICS = re.compile(r".*\.ics", re.IGNORECASE)
 _LARGEST_ICS = 8 * 1024 * 1024
@@ -78,8 +78,8 @@ class Calendar:
 
     def stretches(self, window: Window, at: datetime) -> Iterator[Opening]:
         """Yield when a window is open after `at` without the blackouts' part, in whole stretches."""
-        openings = apart(window.openings(at))
-        pieces = (left for each in openings for left in clip([each], self.blackouts(each)))
+        # Where openings overlap, what is left of the later one begins inside what is left of the earlier one.
+        pieces = (left for each in window.openings(at) for left in clip([each], self.blackouts(each)))
         return merge(left for left in pieces if left.end > at)
 
     def openings(self, window: Window, at: datetime) -> Iterator[Opening]:

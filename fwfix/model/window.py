@@ -287,13 +287,3 @@ def merge(openings: Iterable[Opening]) -> Iterator[Opening]:
             stretch = opening
     if stretch is not None:
         yield stretch
-
-
-def apart(openings: Iterable[Opening]) -> Iterator[Opening]:
-    """Yield openings, which are sorted by their start, without what an earlier one of them covers."""
-    covered: datetime | None = None
-    for opening in openings:
-        start = opening.start if covered is None else max(opening.start, covered)
-        if start < opening.end:
-            yield Opening(start=start, end=opening.end)
-            covered = opening.end
