@@ -1,5 +1,6 @@
 """The firewall of the twin's host model, through its stand-in cmdlets."""
 
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 import pytest
@@ -8,7 +9,8 @@ from fwfix.lab.windows.cmdlets import TYPES, stand_ins
 from fwfix.lab.windows.model.grammar import parse_rule, rule_text
 from fwfix.lab.windows.model.host import WindowsHost
 from fwfix.lab.windows.model.knobs import Knobs
-from fwfix.lab.windows.powershell import DESKTOP_5_1, Host, RunResult
+from fwfix.lab.windows.model.packets import Packet, Verdict, decide
+from fwfix.lab.windows.powershell import DESKTOP_5_1, Engine, Host, RunResult
 
 if TYPE_CHECKING:
     from tests.conftest import MakeEngine
@@ -201,3 +203,26 @@ def test_a_cmdlet_takes_longer_the_more_rules_the_host_has(ask: Console) -> None
     before = host.clock.monotonic()
     ask(BLOCK, host=host)
     assert host.clock.monotonic() - before >= 0.1
+
+
+BYPASS = "v2.29|Action=ByPass|Active=TRUE|Dir=In|Protocol=6|LPort=9100|Name=Scanners|"
+
+
+def test_a_rule_with_authenticated_bypass_stands_in_the_registry_and_lets_nobody_in() -> None:
+    assert rule_text(parse_rule("s", BYPASS)) == BYPASS
+    source = ip_address("192.0.2.99")
+    packet = Packet(
+        inbound=True, protocol=6, local=ip_address("192.0.2.7"), local_port=9100, remote=source, remote_port=1
+    )
+    for text, verdict in ((BYPASS, Verdict.DROP), (BYPASS.replace("ByPass", "Allow"), Verdict.PASS)):
+        host = WindowsHost(knobs=Knobs(other_rules=(("s", text),)))
+        host.firewall.remove(["raw-printing-in"])
+        assert decide(host.firewall.policy(), packet, host.facts) is verdict
+
+
+def test_a_cmdlet_that_would_show_a_rule_with_authenticated_bypass_is_refused() -> None:
+    host = WindowsHost(knobs=Knobs(other_rules=(("s", BYPASS),)))
+    result = Engine(edition=DESKTOP_5_1, commands=stand_ins(host, administrator=True), types=TYPES).run(
+        "Get-NetFirewallRule -Name 's'"
+    )
+    assert result.refusal is not None
