@@ -6,7 +6,6 @@ import gc
 import logging
 import os
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -102,21 +101,27 @@ def main() -> NoReturn:
         app()
     except FwfixError as error:
         _say(error)
-        with suppress(OSError):  # where nobody reads stdout, stderr has said it
+        try:
             print_failure(error, exit_code_of(error))
+        except OSError:
+            _drop_stdout()  # nobody reads it, and stderr has said it
         sys.exit(exit_code_of(error))
     except KeyboardInterrupt:
         sys.stderr.write("fwfix: interrupted\n")
         sys.exit(EXIT_INTERRUPTED)
     except BrokenPipeError:
-        # The reader of our output has gone; there is nobody left to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_stdout()  # its reader has gone; there is nobody left to tell
         sys.exit(EXIT_UNEXPECTED)
     except Exception as error:  # the one place where a bug becomes a message
         logging.getLogger("fwfix").debug("unexpected", exc_info=True)
         sys.stderr.write(_unexpected(error))
         sys.exit(EXIT_UNEXPECTED)
     sys.exit(0)
+
+
+def _drop_stdout() -> None:
+    """Let what is left of the output go nowhere, or flushing it would fail once more at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _unexpected(error: Exception) -> str:

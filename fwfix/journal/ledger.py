@@ -99,8 +99,12 @@ def _entered(connection: sqlite3.Connection, rows: list[_Row]) -> Iterator[Chain
 
 
 def _highest(connection: sqlite3.Connection) -> int:
-    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'ledger'").fetchone()
-    return 0 if row is None else int(row[0])
+    """Return the highest number that was ever given out, as far as the file still knows."""
+    (number,) = connection.execute(
+        "SELECT coalesce(max(n), 0) FROM (SELECT n FROM ledger UNION ALL"
+        " SELECT seq FROM sqlite_sequence WHERE name = 'ledger')"
+    ).fetchone()
+    return int(number)
 
 
 def _digest_of(row: tuple[int, str, int, str, str]) -> str:

@@ -173,6 +173,14 @@ def test_a_journal_that_was_cut_without_a_trace_does_not_hold_a_head_that_somebo
     assert kept in fault["message"]
 
 
+def test_a_journal_whose_numbers_were_forgotten_can_still_be_written(journal: Journal) -> None:
+    edit(journal, "DELETE FROM sqlite_sequence;")
+
+    carry_out(journal, FOURTH)
+
+    assert journal.check() == ()
+
+
 def test_a_journal_of_the_first_format_gets_its_ledger_when_it_is_opened(tmp_path: Path) -> None:
     with Journal.open(tmp_path, now=lambda: START) as journal:
         carry_out(journal, FIRST)

@@ -27,6 +27,12 @@ def test_output_on_a_full_disk_is_no_bug_of_ours() -> None:
     assert "bug" not in ended.stderr
 
 
+def test_an_error_whose_document_nobody_can_read_is_still_that_error() -> None:
+    ended = fwfix("plan", "-i", "missing.yaml", "--json", stdout="/dev/full")
+    assert ended.returncode == 2
+    assert "missing.yaml" in ended.stderr
+
+
 @pytest.mark.parametrize(
     "option", ["--connect-timeout=0", "--connect-timeout=0s", "--expires=0", "--confirm-within=0"]
 )
