@@ -47,11 +47,12 @@ def test_a_host_that_fails_at_verify_takes_back_the_run_and_leaves_the_rest_alon
     plan = save(site, tmp_path_factory.mktemp("plan"), "--waves", "1,4,100%")
     late = site.lab["gw-4"]
     site.sh("pkill -STOP -x sshd", late)
-    started = site.fwfix.start("apply", plan, "--rollback-on-stop", "--connect-timeout", "50s")
+    started = site.fwfix.start("apply", plan, "--rollback-on-stop", "--connect-timeout", "300s")
     started.await_step("arm", host="gw-2")
     site.sh(REDIRECT, site.lab["gw-2"])
     # Its own wave is under way when it fails; who is let in only then must not be armed any more.
-    site.wait_for(lambda: started.has_said("stopped: failed or reverted: 1 host; --max-fail"), f"{started}")
+    stopped = "stopped: failed or reverted: 1 host; --max-fail"
+    site.wait_for(lambda: started.has_said(stopped), f"{started}", patience=120)
     site.sh("pkill -CONT -x sshd", late)
     ended = started.end()
     assert (ended.code, outcomes(ended.document)) == (3, ["reverted"] * 3 + ["skipped"] * 2)
