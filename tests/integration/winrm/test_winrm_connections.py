@@ -7,33 +7,34 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fwfix.errors import ConnectError, DeadlineError, FwfixError, LostError, ScriptCutError, UnreachableError
-from fwfix.lab.windows.wsman import Mishap, Trouble
+from fwfix.lab.windows.wsman import Mishap, TlsIdentity, Trouble
 
 if TYPE_CHECKING:
     from conftest import Rig
 
 COUNT = "$null = count.exe; 'done'"
-# Logon (3), Create, Command, Send, Receive, Signal, Delete.
-REQUESTS = range(1, 10)
+# Logon (3), Create, Command, Send, Receive, Signal, Delete; inside TLS the last of the logon is the Create.
+REQUESTS = [*((number, False) for number in range(1, 10)), *((number, True) for number in range(1, 9))]
 
 
 @pytest.mark.parametrize("mishap", [Mishap.LOST, Mishap.UNANSWERED, Mishap.CUT, Mishap.RESET])
-@pytest.mark.parametrize("number", REQUESTS)
+@pytest.mark.parametrize(("number", "encrypted"), REQUESTS)
 def test_whatever_request_a_connection_drops_at_the_report_is_true(
-    rig: "Rig", mishap: Mishap, number: int
+    rig: "Rig", identity: TlsIdentity, mishap: Mishap, number: int, *, encrypted: bool
 ) -> None:
-    twin = rig.twin()
+    twin = rig.twin(tls=identity if encrypted else None)
+    create = 3 if encrypted else 4
     twin.server.trouble(Trouble(at={number: mishap}))
     try:
-        result = rig.once(twin, COUNT)
+        result = rig.once(twin, COUNT, **({"ca_file": identity.certificate} if encrypted else {}))
     except (ConnectError, ScriptCutError):
         assert twin.ran.count == 0
     except LostError:
-        assert number >= 6
+        assert number >= create + 2
     else:
         assert (result.stdout, twin.ran.count) == ("done", 1)
     assert twin.ran.count <= 1
-    rig.wait_for(lambda: len(twin.server.shells.open) <= (number == 4))
+    rig.wait_for(lambda: len(twin.server.shells.open) <= (number == create))
 
 
 @pytest.mark.parametrize("action", ["Command", "Send", "Receive", "Signal"])
@@ -46,6 +47,18 @@ def test_a_dropped_connection_is_opened_once_more_and_the_same_shell_goes_on(rig
     assert twin.server.shells.open == (shell,)
     assert rig.run(executor, COUNT).stdout == "done"
     assert twin.ran.count == 2
+    executor.close()
+    assert twin.server.shells.open == ()
+
+
+def test_a_connection_that_is_dropped_again_is_not_opened_a_third_time(rig: "Rig") -> None:
+    twin = rig.twin()
+    executor = rig.open(twin)
+    # The Command; then three requests of a logon, and the Command again.
+    twin.server.trouble(Trouble(at={1: Mishap.LOST, 5: Mishap.LOST}))
+    with pytest.raises(ConnectError):
+        rig.run(executor, COUNT)
+    assert (len(twin.server.book.logons), twin.ran.count) == (2, 0)
     executor.close()
     assert twin.server.shells.open == ()
 
