@@ -1,11 +1,12 @@
 """Write a host with its connection settings as JSON, and read it back without the inventory."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
 
+from fwfix.loading.plan_json import as_json
 from fwfix.model.host import Host
 
 if TYPE_CHECKING:
@@ -20,9 +21,8 @@ def _adapter() -> "TypeAdapter[Host]":
 
 
 def host_to_json(host: Host) -> dict[str, object]:
-    """Write a host; secrets stay references."""
-    plain = replace(host, labels=dict(host.labels))
-    return cast("dict[str, object]", _adapter().dump_python(plain, mode="json"))
+    """Write a host as a plan does; secrets stay references."""
+    return cast("dict[str, object]", as_json(host))
 
 
 def host_from_json(record: Mapping[str, object]) -> Host:
@@ -33,8 +33,3 @@ def host_from_json(record: Mapping[str, object]) -> Host:
     """
     host = _adapter().validate_python(record, strict=False)
     return replace(host, labels=MappingProxyType(dict(host.labels)))
-
-
-def hosts_to_json(hosts: Iterable[Host]) -> list[dict[str, object]]:
-    """Write several hosts."""
-    return [host_to_json(host) for host in hosts]

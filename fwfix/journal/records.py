@@ -8,6 +8,7 @@ from functools import lru_cache
 
 from fwfix.errors import JournalError
 from fwfix.journal.chain import canonical, sha256
+from fwfix.journal.hosts import host_to_json
 from fwfix.journal.values import RunStart
 from fwfix.model.host import Host
 from fwfix.model.outcome import Outcome
@@ -113,8 +114,6 @@ def insert_hosts(
 
 def encode_hosts(hosts: Iterable[Host], others: Iterable[Host]) -> list[tuple[str, str, str]]:
     """Return (name, role, record) of every host; one of the run that others jump through counts once."""
-    from fwfix.journal.hosts import host_to_json  # noqa: PLC0415 - pydantic is slow to import
-
     named = {host.name: (host, "host") for host in hosts}
     for host in others:
         named.setdefault(host.name, (host, "other"))
