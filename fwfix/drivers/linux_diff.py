@@ -1,6 +1,7 @@
 """The diff of a Linux host: rules that come, as rendered, and rules of the replaced run that go. Pure."""
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 
 from fwfix.drivers.linux_facts import LinuxFacts
 from fwfix.drivers.nft_spelling import read_match
@@ -18,16 +19,22 @@ def changes_between(
 ) -> tuple[Change, ...]:
     """Return every rule that comes, then every rule that goes."""
     comes = (
-        Change(op=ChangeOp.ADD, object="rule", family=family or _family_of(text), text=text)
-        for name, family in _FILES
-        if name in scripts
-        for text in _rules(scripts[name].text)
+        change for name, family in _FILES if name in scripts for change in _added(family, scripts[name].text)
     )
     goes = (
         Change(op=ChangeOp.REMOVE, object="rule", family=family or _family_of(text), text=text)
         for family, text in (live_rules(facts, supersedes.run_id) if supersedes else ())
     )
     return (*comes, *goes)
+
+
+@lru_cache(maxsize=64)
+def _added(family: Family | None, rules: str) -> tuple[Change, ...]:
+    """Say of rendered rules that they come; the hosts of a fleet get the same few."""
+    return tuple(
+        Change(op=ChangeOp.ADD, object="rule", family=family or _family_of(text), text=text)
+        for text in _rules(rules)
+    )
 
 
 def _family_of(nft_rule: str) -> Family | None:

@@ -9,7 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fwfix.journal.documents import reports_of
+from fwfix.journal.values import HostEntry, RunEntry, RunState
 from fwfix.model.hazard import STOP_CODES, WARN_CODES, Hazard
+from fwfix.model.host import Host, Platform
 from fwfix.model.observation import RecordState
 from fwfix.model.outcome import (
     Expectation,
@@ -345,3 +348,37 @@ def test_something_else_than_a_host_record_is_refused(broken: dict[str, object])
 @given(MOMENTS)
 def test_a_timestamp_comes_back_as_it_was(moment: datetime) -> None:
     assert read_timestamp(timestamp(moment)) == moment
+
+
+@pytest.mark.parametrize(
+    ("completed", "left_at"),
+    [(("observe", "arm"), "apply"), (("observe", "arm", "apply"), "verify"), ((), "observe")],
+)
+def test_a_host_without_an_outcome_was_left_at_the_first_step_not_known_to_be_done(
+    completed: tuple[str, ...], left_at: str
+) -> None:
+    host = Host(name="gw", address="10.0.0.1", platform=Platform.LINUX)
+    announced = ("observe", "arm", "apply", "verify")
+    run = RunEntry(
+        run_id="20261121T220003Z-4f2a",
+        command="apply",
+        target=None,
+        state=RunState.UNFINISHED,
+        started_at=datetime(2026, 11, 21, 22, 0, 3, tzinfo=UTC),
+        finished_at=None,
+        exit_code=None,
+        operator="ops",
+        controller="jump01",
+        fwfix_version="0.1.0",
+        ticket="",
+        reason="",
+        plan_digest="",
+        pid=1,
+        host_count=1,
+        counts={},
+        hosts=(HostEntry(host=host, announced=announced, completed=completed),),
+    )
+    (report,) = reports_of(run)
+    assert report.outcome is Outcome.UNKNOWN
+    assert report.reason is not None
+    assert report.reason.message.endswith(f" is {left_at}")
