@@ -41,13 +41,14 @@ def _await_moment(site: "Site", started: "Started", moment: str) -> None:
         site.await_path(text, site.lab[moment])
 
 
+@pytest.mark.timeout(400)
 def test_a_controller_killed_at_any_moment_leaves_every_host_confirmed_or_as_it_was(
     make_site: "MakeSite",
 ) -> None:
     site = make_site(*(HostSpec(name=moment) for moment in MOMENTS))
     before = {host.name: site.rules(host) for host in site.lab.hosts}
     for moment in MOMENTS:
-        started = site.fwfix.start("apply", "-l", moment, "--confirm-within", "8s")
+        started = site.fwfix.start("apply", "-l", moment, "--confirm-within", "12s")
         _await_moment(site, started, moment)
         started.kill()
         assert started.process.returncode == -signal.SIGKILL
