@@ -11,7 +11,7 @@ if [ "$stage" = start ]; then
   rm -f /run/sshd.pid
   setsid unshare --mount --propagation private --pid --fork --kill-child --mount-proc /bin/sh "$0" "$which" init \
     >>/root/init.log 2>&1 </dev/null &
-  for try in $(seq 400); do
+  for try in $(seq 1200); do
     if [ -e /run/booted ] && [ -s /run/sshd.pid ] && ! pgrep -x openrc >/dev/null; then
       pgrep -P $! >/run/init.pid
       exit

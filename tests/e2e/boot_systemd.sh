@@ -9,7 +9,7 @@ case $stage in
     kill "$(cat /run/sshd.pid)"
     rm -f /run/sshd.pid
     setsid unshare --mount --propagation private /bin/sh "$0" "$name" cgroup >>/run/systemd.log 2>&1 </dev/null &
-    for try in $(seq 200); do
+    for try in $(seq 600); do
       pid=$(pgrep -o -x systemd) && nsenter -t "$pid" -m -p -C -- systemctl is-active --quiet multi-user.target && exit 0
       sleep 0.1
     done

@@ -15,7 +15,7 @@ from fwfix.lab.linux.rules import site_rules
 if TYPE_CHECKING:
     from conftest import MakeSite, Site
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
 
 BOOT = Path(__file__).with_name("boot_init.sh")
 FILES = Path(sys.prefix, "inits")  # made by scripts/other-inits
