@@ -96,7 +96,7 @@ def test_a_saved_plan_is_applied_once_and_only_as_it_is(site: "Site") -> None:
     assert site.host.password not in path.read_text(encoding="utf-8")
     for widening in ("--accept=unproven", "--max-fail=3", "--confirm-within=9s"):
         refused = site.fwfix.apply(str(path), widening, code=2)
-        assert refused.stdout == ""
+        assert refused.document["error"]["code"] == "usage"
     assert site.states() == {}
     other, third = site.second_controller(), site.second_controller()
     site.fwfix.inventory.unlink()

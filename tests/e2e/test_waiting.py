@@ -22,9 +22,10 @@ def opening(took: timedelta, length: str) -> tuple[datetime, str]:
 def asleep(site: "Site", started: "Started", until: datetime) -> None:
     """Let the controller sleep from when it waits until some time."""
     site.wait_for(lambda: started.has_said("waiting for windows: the next opens at"), f"{started}")
-    assert datetime.now(UTC) < until, started
+    left = (until - datetime.now(UTC)).total_seconds()
+    assert left > 0, started
     started.send(signal.SIGSTOP)
-    site.wait_for(lambda: datetime.now(UTC) > until, "the end of the night")
+    site.wait_for(lambda: datetime.now(UTC) > until, "the end of the night", patience=left + 30)
     started.send(signal.SIGCONT)
 
 
