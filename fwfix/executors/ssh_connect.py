@@ -33,7 +33,9 @@ from fwfix.secrets import Secret, SecretRef
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 1.0
 _CLOSE_SECONDS = 5.0
-_CUT_GRACE = 0.5
+# Long enough that a busy machine never cuts a jump host that is well: others use it too.
+_CUT_GRACE = 2.0
+_SHORTEST_KNOCK = 0.2
 
 
 class Resolve(Protocol):
@@ -177,6 +179,7 @@ class Connections:
         """
         jump = self._jump(route, deadline)
         assert jump is not None, "a route has a last hop"
+        until = max(until, time.monotonic() + _SHORTEST_KNOCK)  # the connection may have taken its time
         with (
             foreign_errors(route[-1].target.where, Stage.CONNECT),
             self.watch.guard(until + _CUT_GRACE, jump.link.cut),
@@ -251,7 +254,7 @@ class Connections:
                 )
         except paramiko.ChannelException:
             raise
-        except paramiko.SSHException as error:
+        except (paramiko.SSHException, EOFError, OSError) as error:
             if time.monotonic() >= deadline:
                 raise TimeoutError from error
             raise

@@ -1,6 +1,7 @@
 """What the tests of the SSH executor share: hosts of the lab as hosts of an inventory."""
 
 import contextlib
+import socket
 import sys
 import threading
 import time
@@ -8,13 +9,14 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Self
 
 import paramiko
 import pytest
 
 from fwfix.executors.ssh import SshConnector, SshExecutor
 from fwfix.lab.linux.host import LabHost
-from fwfix.model.host import Become, Host, Platform, SshSettings
+from fwfix.model.host import Become, Host, HostKeyPolicy, Platform, SshSettings
 from fwfix.model.script import Invocation, Result, Script
 from fwfix.secret_store import SecretStore
 from fwfix.secrets import Secret, SecretKind, SecretRef
@@ -71,6 +73,21 @@ class Rig:
             ssh=replace(settings, **ssh),  # type: ignore[arg-type]
         )
 
+    def fake(self, port: int, *, address: str = "127.0.0.1", **ssh: object) -> Host:
+        """Return the host for which a server of the test stands; whatever key it shows is believed."""
+        settings = {
+            "user": "ops",
+            "port": port,
+            "known_hosts": self.directory / "known",
+            "host_key": HostKeyPolicy.ACCEPT_NEW,
+        }
+        return Host(
+            name="fake",
+            address=address,
+            platform=Platform.LINUX,
+            ssh=SshSettings(**{**settings, **ssh}),  # type: ignore[arg-type]
+        )
+
     def connector(self, *hosts: Host) -> SshConnector:
         self.before = self.before or {kind: look() for kind, look in LOOKS.items()}
         connector = SshConnector(
@@ -115,6 +132,143 @@ class Rig:
     def close(self) -> None:
         for connector in self._connectors:
             connector.close()
+
+
+Behave = Callable[[socket.socket, int], None]
+
+
+class FakeServer:
+    """Listens and treats every connection, by its number, as told."""
+
+    def __init__(self, behave: Behave, *, address: str = "127.0.0.1") -> None:
+        self._listener = socket.create_server((address, 0))
+        self._behave = behave
+        self._connections: list[socket.socket] = []
+        self._thread = threading.Thread(target=self._serve)
+        self.port: int = self._listener.getsockname()[1]
+        self.count = 0
+        self.reached: set[str] = set()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self._listener.close()
+        for connection in self._connections:
+            connection.close()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            self._connections.append(connection)
+            self.count += 1
+            with contextlib.suppress(OSError):
+                self._behave(connection, self.count)
+
+
+class AnyServer(paramiko.ServerInterface):
+    """Lets everybody in and then does as told.
+
+    Attributes:
+        hangs_at: where it answers no more until `released`: logon, session, command, forward.
+        drips: a command prints a byte now and then, and never ends.
+        reached: how far anybody came, in the words of `hangs_at`.
+    """
+
+    def __init__(self, *, executes: bool = True, hangs_at: str = "", drips: bool = False) -> None:
+        self.released = threading.Event()
+        self.reached: set[str] = set()
+        self._executes = executes
+        self._hangs_at = hangs_at
+        self._drips = drips
+
+    def _reach(self, where: str) -> None:
+        self.reached.add(where)
+        if where == self._hangs_at:
+            self.released.wait(30)
+
+    def check_auth_none(self, _username: str) -> int:
+        self._reach("logon")
+        return paramiko.AUTH_SUCCESSFUL
+
+    def get_allowed_auths(self, _username: str) -> str:
+        return "none"
+
+    def check_channel_request(self, _kind: str, _number: int) -> int:
+        self._reach("session")
+        return paramiko.OPEN_SUCCEEDED
+
+    def check_channel_direct_tcpip_request(self, _number: int, _origin: object, _goal: object) -> int:
+        self._reach("forward")
+        return paramiko.OPEN_SUCCEEDED
+
+    def check_channel_exec_request(self, channel: paramiko.Channel, _command: bytes) -> bool:
+        self._reach("command")
+        if self._drips:
+            threading.Thread(target=self._drip, args=(channel,)).start()
+        return self._executes
+
+    def _drip(self, channel: paramiko.Channel) -> None:
+        with contextlib.suppress(OSError):
+            while not self.released.wait(0.05):
+                channel.sendall(b"x")
+
+
+@contextlib.contextmanager
+def paramiko_server(
+    *,
+    drop_first: int = 0,
+    interface: paramiko.ServerInterface | None = None,
+    address: str = "127.0.0.1",
+    executes: bool = True,
+    hangs_at: str = "",
+    drips: bool = False,
+) -> Iterator[FakeServer]:
+    """Speak SSH, with the manners of `AnyServer` or of another interface."""
+    key = paramiko.RSAKey.generate(2048)
+    transports: list[paramiko.Transport] = []
+    anybody = AnyServer(executes=executes, hangs_at=hangs_at, drips=drips)
+
+    def behave(connection: socket.socket, number: int) -> None:
+        if number <= drop_first:
+            connection.close()
+            return
+        transport = paramiko.Transport(connection)
+        transport.add_server_key(key)
+        transports.append(transport)
+        with contextlib.suppress(paramiko.SSHException, EOFError):
+            transport.start_server(server=interface or anybody, event=threading.Event())
+
+    with FakeServer(behave, address=address) as server:
+        server.reached = anybody.reached
+        try:
+            yield server
+        finally:
+            anybody.released.set()
+            for transport in transports:
+                transport.close()
+                transport.join(5)
+
+
+@pytest.fixture
+def fake_server() -> type[FakeServer]:
+    """Return the maker of servers that treat a connection as told."""
+    return FakeServer
+
+
+ServeSsh = Callable[..., contextlib.AbstractContextManager[FakeServer]]
+
+
+@pytest.fixture
+def ssh_server() -> ServeSsh:
+    """Return the maker of servers that speak SSH."""
+    return paramiko_server
 
 
 @pytest.fixture

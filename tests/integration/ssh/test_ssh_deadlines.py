@@ -4,66 +4,21 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import paramiko
 import pytest
 
 from fwfix.errors import AuthError, ConnectError, FwfixError, LostError, ScriptCutError, UnreachableError
 from fwfix.lab.linux import HostSpec, Lab
-from fwfix.model.host import Host, HostKeyPolicy, Platform, SshSettings
+from fwfix.model.host import Host, Platform, SshSettings
 
 if TYPE_CHECKING:
-    from conftest import Rig
+    from conftest import Behave, FakeServer, Rig, ServeSsh
 
 MakeLab = Callable[[Sequence[HostSpec]], Lab]
-Behave = Callable[[socket.socket, int], None]
-
-
-class FakeServer:
-    """Listens on loopback and treats every connection, by its number, as told."""
-
-    def __init__(self, behave: Behave) -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._behave = behave
-        self._connections: list[socket.socket] = []
-        self._thread = threading.Thread(target=self._serve)
-        self.port: int = self._listener.getsockname()[1]
-        self.count = 0
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._thread.join()
-        self._listener.close()
-        for connection in self._connections:
-            connection.close()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            self._connections.append(connection)
-            self.count += 1
-            with contextlib.suppress(OSError):
-                self._behave(connection, self.count)
-
-
-def local(rig: "Rig", port: int, **ssh: object) -> Host:
-    settings = {"user": "ops", "port": port, "known_hosts": rig.directory / "known", **ssh}
-    return Host(
-        name="fake",
-        address="127.0.0.1",
-        platform=Platform.LINUX,
-        ssh=SshSettings(**settings),  # type: ignore[arg-type]
-    )
 
 
 def says_nothing(_connection: socket.socket, _number: int) -> None:
@@ -104,9 +59,11 @@ def is_no_ssh(connection: socket.socket, _number: int) -> None:
     ],
     ids=lambda item: getattr(item, "__name__", ""),
 )
-def test_a_server_that_misbehaves_ends_at_the_deadline(rig: "Rig", behave: Behave, message: str) -> None:
-    with FakeServer(behave) as server:
-        host = local(rig, server.port)
+def test_a_server_that_misbehaves_ends_at_the_deadline(
+    rig: "Rig", fake_server: "type[FakeServer]", behave: "Behave", message: str
+) -> None:
+    with fake_server(behave) as server:
+        host = rig.fake(server.port)
         connector = rig.connector(host)
         started = time.monotonic()
         with pytest.raises(ConnectError, match=message) as caught:
@@ -121,7 +78,7 @@ def test_nobody_listening_is_known_at_once(rig: "Rig") -> None:
         port = listener.getsockname()[1]
     started = time.monotonic()
     with pytest.raises(UnreachableError, match="refused the connection"):
-        rig.open(local(rig, port))
+        rig.open(rig.fake(port))
     assert time.monotonic() - started < 2
 
 
@@ -131,33 +88,10 @@ def test_a_name_that_does_not_exist_says_so(rig: "Rig") -> None:
         rig.open(host, seconds=5)
 
 
-class _AnyServer(paramiko.ServerInterface):
-    """Lets everybody in and then does as told."""
-
-    def __init__(self, *, executes: bool, after: threading.Event | None) -> None:
-        self._executes = executes
-        self._after = after
-
-    def check_auth_none(self, _username: str) -> int:
-        return paramiko.AUTH_SUCCESSFUL
-
-    def get_allowed_auths(self, _username: str) -> str:
-        return "none"
-
-    def check_channel_request(self, _kind: str, _number: int) -> int:
-        return paramiko.OPEN_SUCCEEDED
-
-    def check_channel_exec_request(self, _channel: paramiko.Channel, _command: bytes) -> bool:
-        if self._after is not None:
-            self._after.wait(20)
-        return self._executes
-
-
-class _AskingServer(_AnyServer):
+class _AskingServer(paramiko.ServerInterface):
     """Takes the password as an answer to questions only, as PAM often does."""
 
     def __init__(self) -> None:
-        super().__init__(executes=True, after=None)
         self.answers: list[list[str]] = []
 
     def check_auth_none(self, _username: str) -> int:
@@ -174,59 +108,31 @@ class _AskingServer(_AnyServer):
         return paramiko.AUTH_SUCCESSFUL if responses == ["right"] else paramiko.AUTH_FAILED
 
 
-@contextlib.contextmanager
-def paramiko_server(
-    *,
-    executes: bool = True,
-    drop_first: int = 0,
-    after: threading.Event | None = None,
-    interface: _AnyServer | None = None,
-) -> Iterator[FakeServer]:
-    key = paramiko.RSAKey.generate(2048)
-    transports: list[paramiko.Transport] = []
-
-    def behave(connection: socket.socket, number: int) -> None:
-        if number <= drop_first:
-            connection.close()
-            return
-        transport = paramiko.Transport(connection)
-        transport.add_server_key(key)
-        transports.append(transport)
-        with contextlib.suppress(paramiko.SSHException, EOFError):
-            transport.start_server(
-                server=interface or _AnyServer(executes=executes, after=after), event=threading.Event()
-            )
-
-    with FakeServer(behave) as server:
-        try:
-            yield server
-        finally:
-            for transport in transports:
-                transport.close()
-                transport.join(5)
-
-
-def test_a_dropped_connection_is_tried_again_within_the_deadline(rig: "Rig") -> None:
-    with paramiko_server(executes=True, drop_first=3) as server:
-        host = local(rig, server.port, host_key=HostKeyPolicy.ACCEPT_NEW)
+def test_a_dropped_connection_is_tried_again_within_the_deadline(rig: "Rig", ssh_server: "ServeSsh") -> None:
+    with ssh_server(drop_first=3) as server:
+        host = rig.fake(server.port)
         executor = rig.open(host)
         assert server.count == 4
         executor.close()
 
 
-def test_a_password_may_be_asked_for_as_a_question_and_is_told_once(rig: "Rig") -> None:
+def test_a_password_may_be_asked_for_as_a_question_and_is_told_once(
+    rig: "Rig", ssh_server: "ServeSsh"
+) -> None:
     asking = _AskingServer()
-    with paramiko_server(interface=asking) as server:
+    with ssh_server(interface=asking) as server:
         for word, expected in (("right", contextlib.nullcontext()), ("wrong", pytest.raises(AuthError))):
-            host = local(rig, server.port, password=rig.ref(word), host_key=HostKeyPolicy.ACCEPT_NEW)
+            host = rig.fake(server.port, password=rig.ref(word))
             with expected:
                 rig.open(host).close()
     assert asking.answers == [["right"], ["wrong"]]
 
 
-def test_a_server_that_takes_the_command_and_nothing_more_ends_at_the_deadline(rig: "Rig") -> None:
-    with paramiko_server(executes=True) as server:
-        executor = rig.open(local(rig, server.port, host_key=HostKeyPolicy.ACCEPT_NEW))
+def test_a_server_that_takes_the_command_and_nothing_more_ends_at_the_deadline(
+    rig: "Rig", ssh_server: "ServeSsh"
+) -> None:
+    with ssh_server() as server:
+        executor = rig.open(rig.fake(server.port))
         started = time.monotonic()
         with pytest.raises(LostError):
             executor.run(rig.script("echo"), deadline=rig.soon(0.5))
@@ -234,21 +140,23 @@ def test_a_server_that_takes_the_command_and_nothing_more_ends_at_the_deadline(r
         executor.close()
 
 
-def test_a_server_that_never_answers_the_command_ends_at_the_deadline(rig: "Rig") -> None:
-    after = threading.Event()
-    with paramiko_server(executes=True, after=after) as server:
-        executor = rig.open(local(rig, server.port, host_key=HostKeyPolicy.ACCEPT_NEW))
+def test_a_server_that_never_answers_the_command_ends_at_the_deadline(
+    rig: "Rig", ssh_server: "ServeSsh"
+) -> None:
+    with ssh_server(hangs_at="command") as server:
+        executor = rig.open(rig.fake(server.port))
         started = time.monotonic()
         with pytest.raises(ScriptCutError):
             executor.run(rig.script("echo"), deadline=rig.soon(0.5))
         assert time.monotonic() - started < 1.5
         executor.close()
-        after.set()
 
 
-def test_a_script_that_cannot_be_sent_whole_is_known_not_to_have_run(rig: "Rig") -> None:
-    with paramiko_server(executes=True) as server:
-        executor = rig.open(local(rig, server.port, host_key=HostKeyPolicy.ACCEPT_NEW))
+def test_a_script_that_cannot_be_sent_whole_is_known_not_to_have_run(
+    rig: "Rig", ssh_server: "ServeSsh"
+) -> None:
+    with ssh_server() as server:
+        executor = rig.open(rig.fake(server.port))
         started = time.monotonic()
         with pytest.raises(ScriptCutError):  # nobody reads, so the window is full after 2 MB
             executor.run(rig.script("#" * 6_000_000), deadline=rig.soon(1))
@@ -256,9 +164,9 @@ def test_a_script_that_cannot_be_sent_whole_is_known_not_to_have_run(rig: "Rig")
         executor.close()
 
 
-def test_a_server_that_refuses_commands_says_so(rig: "Rig") -> None:
-    with paramiko_server(executes=False) as server:
-        executor = rig.open(local(rig, server.port, host_key=HostKeyPolicy.ACCEPT_NEW))
+def test_a_server_that_refuses_commands_says_so(rig: "Rig", ssh_server: "ServeSsh") -> None:
+    with ssh_server(executes=False) as server:
+        executor = rig.open(rig.fake(server.port))
         with pytest.raises(FwfixError, match="does not let ops run commands"):
             executor.run(rig.script("echo"), deadline=rig.soon(5))
         executor.close()
