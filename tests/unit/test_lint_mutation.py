@@ -97,7 +97,7 @@ def test_each_word_misspelt_is_found_on_its_line(name: str, kind: str) -> None:
             # A word of its own for each, so that no finding stands for another.
             end = at + len(word)
             changed = changed[:end] + suffix(number) + changed[end:]
-        said = [(each.line, each.message.lower()) for each in check_powershell(changed)]
+        said = [(each.line, each.message.lower()) for each in check_powershell(changed)] if found else []
         missed = [
             (line_of(text, at), word)
             for number, (at, word) in enumerate(found)
