@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address, ip_network
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fwfix.deadlines import deadline_for, worst_case
@@ -194,6 +194,7 @@ def test_another_rule_for_waves_can_be_given() -> None:
 
 
 @given(st.permutations(["a", "b", "c", "d"]), st.sampled_from([None, "50%", "1,2"]))
+@settings(deadline=None)
 def test_planning_twice_gives_the_same_plan(names: list[str], waves: str | None) -> None:
     first, second = (make_plan(inputs(*names, waves=waves)) for _ in range(2))
     assert first == second
