@@ -14,6 +14,8 @@ from fwfix.cli.making import Made, Wishes
 from fwfix.errors import UsageError
 
 if TYPE_CHECKING:
+    from fwfix.cli.approving import SignedPlan
+    from fwfix.journal import Journal
     from fwfix.model.host import Host
     from fwfix.model.inventory import WindowText
     from fwfix.model.plan import Plan
@@ -72,44 +74,58 @@ def from_inventory(
 
 
 def from_plan(applying: Applying, path: Path, limit: str | None, *, waves: str | None) -> NoReturn:
-    """Apply a saved plan: nothing that was not in it, on hosts that are still what it was made for."""
+    """Apply a saved plan: nothing that was not in it, on hosts that are still what it was made for.
+
+    It is applied once to a host; those that it was not applied to yet may follow, under the same run id.
+    """
+    from fwfix.cli.continuing import Continuing, go_on
+    from fwfix.cli.reporting import journal_of
+    from fwfix.loading.site import load_site
+
+    site, saved = load_site(), read_signed(path)
+    run_id = saved.plan.run_id
+    with journal_of(applying.context) as journal:
+        if run_id is not None and journal.knows(run_id):
+            wish = Continuing(run_id=run_id, plan_file=path, limit=limit, waves=waves, again=True)
+            go_on(applying, wish, journal, site)
+        _apply_first(applying, saved, narrow(saved.plan, limit, waves), journal=journal, site=site)
+    raise AssertionError  # neither returns; the context manager hides that
+
+
+def _apply_first(
+    applying: Applying, saved: SignedPlan, plan: Plan, *, journal: Journal, site: Site
+) -> NoReturn:
     from fwfix.approvals import require
-    from fwfix.cli.reporting import begin, journal_of
+    from fwfix.cli.reporting import begin
     from fwfix.cli.session import make_renderer
     from fwfix.loading.plan_file import check_not_expired
-    from fwfix.loading.site import load_site
     from fwfix.secret_store import SecretStore
 
-    site = load_site()
-    saved = read_signed(path)
     check_not_expired(saved.plan, datetime.now(UTC))
     demand = demanded(site, applying.asked.added_to(saved.plan.approvals))
     approvals = require(saved.content, saved.signatures, saved.plan, demand)
-    plan = narrow(saved.plan, limit, waves)
     ticket = applying.ticket or plan.ticket
     refuse_by_site(site, plan, ticket=ticket)
     store = SecretStore()
     check_secrets(plan, store)
     gate = gate_of(applying, plan, site)
     begun = begin("apply", run_id=plan.run_id, ticket=ticket, plan_digest=saved.file.digest)
-    with journal_of(applying.context) as journal:
-        journal.refuse_taken(begun.run_id)
-        with opened(
-            applying,
-            begun,
-            journal=journal,
-            hosts=unique(tuple(each.host for each in plan.hosts), plan.vantages, plan.jumps),
-            vantages=plan.vantages,
-            store=store,
-            renderer=make_renderer(None),
-        ) as work:
-            work.surroundings.observer.run_started(hosts=len(plan.hosts), run_id=begun.run_id)
-            if applying.gate.wait:
-                _test_credentials(plan, work, forks=applying.forks)
-            paper = Paper(plan_text=saved.content.decode(), approvals=approvals)
-            reports, broken = carry_out(applying, Made(plan=plan, seen={}), work, gate=gate, paper=paper)
-            leave_run(applying, work, reports, broken=broken)
-    raise AssertionError  # leave_run never returns; the context managers hide that
+    with opened(
+        applying,
+        begun,
+        journal=journal,
+        hosts=unique(tuple(each.host for each in plan.hosts), plan.vantages, plan.jumps),
+        vantages=plan.vantages,
+        store=store,
+        renderer=make_renderer(None),
+    ) as work:
+        work.surroundings.observer.run_started(hosts=len(plan.hosts), run_id=begun.run_id)
+        if applying.gate.wait:
+            _test_credentials(plan, work, forks=applying.forks)
+        paper = Paper(plan_text=saved.content.decode(), approvals=approvals)
+        reports, broken = carry_out(applying, Made(plan=plan, seen={}), work, gate=gate, paper=paper)
+        leave_run(applying, work, reports, broken=broken)
+    raise AssertionError  # leave_run never returns; the context manager hides that
 
 
 def narrow(plan: Plan, limit: str | None, waves: str | None) -> Plan:

@@ -97,11 +97,10 @@ class Paper:
     before: Before | None = None
 
     def joined(self, reports: Sequence[HostReport]) -> tuple[HostReport, ...]:
-        """Return the reports of the whole run, in its order."""
+        """Return the reports of the whole run, in its order; hosts that are new to it come last."""
         if self.before is None:
             return tuple(reports)
-        now = {report.name: report for report in reports}
-        return tuple(now.get(name, report) for name, report in self.before.reports.items())
+        return tuple({**self.before.reports, **{report.name: report for report in reports}}.values())
 
     def plans(self, plan: Plan) -> Mapping[str, HostPlan]:
         """Return the plan of every host of the whole run."""

@@ -10,7 +10,7 @@ from fwfix.cli.applying import check_secrets, gate_of, narrow
 from fwfix.cli.approving import APPROVED, demanded, read_signed, refuse_by_site, refuse_unapproved
 from fwfix.cli.carrying import Applying, Before, Paper, Work, carry_out, leave_run, opened, unique
 from fwfix.cli.making import Made
-from fwfix.errors import UsageError
+from fwfix.errors import RefusedError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,6 +29,7 @@ class Continuing:
 
     Attributes:
         max_fail, max_unreachable: None where the plan's stay.
+        again: the plan itself is applied again: hosts that a limit left out the first time are left, too.
     """
 
     run_id: str
@@ -38,66 +39,72 @@ class Continuing:
     waves: str | None = None
     max_fail: str | None = None
     max_unreachable: str | None = None
+    again: bool = False
 
 
 def continue_run(applying: Applying, wish: Continuing) -> NoReturn:
     """Go on with a run under its own id, on what it left."""
-    from fwfix.cli.reporting import begin, journal_of, leave
+    from fwfix.cli.reporting import journal_of
+    from fwfix.loading.site import load_site
+
+    with journal_of(applying.context) as journal:
+        go_on(applying, wish, journal, load_site())
+    raise AssertionError  # go_on never returns; the context manager hides that
+
+
+def go_on(applying: Applying, wish: Continuing, journal: Journal, site: Site) -> NoReturn:
+    """Go on with a run of an open journal."""
+    from fwfix.cli.reporting import begin, leave
     from fwfix.cli.session import make_renderer
     from fwfix.loading.plan_file import check_not_expired
-    from fwfix.loading.site import load_site
     from fwfix.runner.undo import plans_of
     from fwfix.secret_store import SecretStore
 
-    site = load_site()
-    with journal_of(applying.context) as journal:
-        run = _to_go_on(journal, wish)
-        whole = _whole_plan(run, wish)
-        check_not_expired(whole, datetime.now(UTC))
-        approvals = _approvals(applying, wish, run, whole, site=site, events=journal.events(run.run_id))
-        reports = {entry.name: entry.report for entry in run.hosts if entry.report is not None}
-        ticket = applying.ticket or run.ticket
-        begun = begin("apply", run_id=run.run_id, ticket=ticket, plan_digest=run.plan_digest)
-        begun = replace(begun, started_at=run.started_at)
-        left = _left(run, whole)
-        if not left:
-            leave(
-                applying.context,
-                begun,
-                list(reports.values()),
-                as_json=applying.as_json,
-                shown_run_id=run.run_id,
-            )
-        plan = _with_settings(narrow(_only(whole, left), wish.limit, wish.waves), wish.inventory)
-        refuse_by_site(site, plan, ticket=ticket)
-        store = SecretStore()
-        check_secrets(plan, store)
-        gate = gate_of(applying, plan, site)
-        hosts = tuple(each.host for each in plan.hosts)
-        earlier = tuple(entry.host for entry in run.hosts)
-        with opened(
-            applying,
+    run = _to_go_on(journal, wish)
+    whole = _whole_plan(run, wish)
+    check_not_expired(whole, datetime.now(UTC))
+    approvals = _approvals(applying, wish, run, whole, site=site, events=journal.events(run.run_id))
+    reports = {entry.name: entry.report for entry in run.hosts if entry.report is not None}
+    ticket = applying.ticket or run.ticket
+    begun = begin("apply", run_id=run.run_id, ticket=ticket, plan_digest=run.plan_digest)
+    begun = replace(begun, started_at=run.started_at)
+    left = _left_of_plan(run, whole, wish.limit) if wish.again else _left(run, whole)
+    if not left:
+        leave(
+            applying.context,
             begun,
-            journal=journal,
-            hosts=unique(run.others, earlier, plan.vantages, plan.jumps, hosts),
-            vantages=plan.vantages,
-            store=store,
-            renderer=make_renderer(None),
-        ) as work:
-            work.surroundings.observer.run_started(hosts=len(plan.hosts), run_id=begun.run_id)
-            made, planned_now = _plan_now(applying, plan, work)
-            paper = Paper(
-                plan_text=planned_now,
-                approvals=approvals,
-                before=Before(
-                    reports=reports, plans=plans_of(run), packets=_packets(journal.events(run.run_id))
-                ),
-            )
-            found, broken = carry_out(applying, made, work, gate=gate, paper=paper)
-            chosen = None if wish.limit is None else {host.name for host in hosts}
-            shown = [each for each in found if chosen is None or each.name in chosen]
-            leave_run(applying, work, shown, broken=broken)
-    raise AssertionError  # leave_run never returns; the context managers hide that
+            list(reports.values()),
+            as_json=applying.as_json,
+            shown_run_id=run.run_id,
+        )
+    plan = _with_settings(narrow(_only(whole, left), wish.limit, wish.waves), wish.inventory)
+    refuse_by_site(site, plan, ticket=ticket)
+    store = SecretStore()
+    check_secrets(plan, store)
+    gate = gate_of(applying, plan, site)
+    hosts = tuple(each.host for each in plan.hosts)
+    earlier = tuple(entry.host for entry in run.hosts)
+    with opened(
+        applying,
+        begun,
+        journal=journal,
+        hosts=unique(run.others, earlier, plan.vantages, plan.jumps, hosts),
+        vantages=plan.vantages,
+        store=store,
+        renderer=make_renderer(None),
+    ) as work:
+        work.surroundings.observer.run_started(hosts=len(plan.hosts), run_id=begun.run_id)
+        made, planned_now = _plan_now(applying, plan, work)
+        paper = Paper(
+            plan_text=planned_now,
+            approvals=approvals,
+            before=Before(reports=reports, plans=plans_of(run), packets=_packets(journal.events(run.run_id))),
+        )
+        found, broken = carry_out(applying, made, work, gate=gate, paper=paper)
+        chosen = None if wish.limit is None else {host.name for host in hosts}
+        shown = [each for each in found if chosen is None or each.name in chosen]
+        leave_run(applying, work, shown, broken=broken)
+    raise AssertionError  # leave_run never returns; the context manager hides that
 
 
 def _to_go_on(journal: Journal, wish: Continuing) -> RunEntry:
@@ -187,6 +194,23 @@ def _left(run: RunEntry, plan: Plan) -> frozenset[str]:
     return frozenset(
         entry.name for entry in run.hosts if _was_left(entry) and not (saved and entry.name in blind)
     )
+
+
+def _left_of_plan(run: RunEntry, plan: Plan, limit: str | None) -> frozenset[str]:
+    """Return the hosts of a saved plan to which it was not applied yet.
+
+    Raises:
+        RefusedError: none of them is asked for.
+    """
+    hosts = {each.host.name for each in plan.hosts}
+    left = _left(run, plan) | hosts - {entry.name for entry in run.hosts}
+    if not left & {each.host.name for each in narrow(plan, limit, None).hosts}:
+        raise RefusedError(
+            f"A plan is applied once to a host, and run {run.run_id} did so",
+            next=f"fwfix runs show {run.run_id} tells what became of it. To go on from there, plan again.",
+            code="record-exists",
+        )
+    return left
 
 
 def _was_left(entry: HostEntry) -> bool:

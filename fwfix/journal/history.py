@@ -12,7 +12,7 @@ from fwfix.journal import ledger, reading
 from fwfix.journal.checking import check_run
 from fwfix.journal.database import FILE_NAME, explained
 from fwfix.journal.lease import is_held
-from fwfix.journal.suggest import taken_run, unknown_run
+from fwfix.journal.suggest import unknown_run
 from fwfix.journal.values import ChainFault, Event, HostEntry, InForce, RunEntry, RunState
 
 
@@ -53,15 +53,10 @@ class History:
                 return found[0]
             raise unknown_run(run_id, reading.read_run_ids(connection))
 
-    def refuse_taken(self, run_id: str) -> None:
-        """Refuse a run that cannot be started, before anything is done for it.
-
-        Raises:
-            JournalError: it is in the journal already.
-        """
+    def knows(self, run_id: str) -> bool:
+        """Tell whether there is such a run."""
         with self._read() as connection:
-            if run_id in reading.read_run_ids(connection):
-                raise taken_run(run_id)
+            return run_id in reading.read_run_ids(connection)
 
     def run(self, run_id: str) -> RunEntry:
         """Return one run with its hosts, as their events add up, and its plan.

@@ -69,8 +69,9 @@ def test_a_plan_that_was_applied_is_refused_before_anybody_logs_on(site: "Site",
     plan, took = save(site, tmp_path)
     applied = site.fwfix.apply(plan)
     _, window = opening(took, "PT1H")
-    again = site.fwfix.apply(plan, "--wait", "--window", window, code=2)
-    assert f"has run {applied.run_id} already" in again.document["error"]["message"]
+    again = site.fwfix.apply(plan, "--wait", "--window", window, code=5)
+    assert again.document["reason"]["code"] == "record-exists"
+    assert applied.run_id in again.document["reason"]["message"]
     assert "observe" not in again.stderr
 
 

@@ -1,5 +1,6 @@
 """Waves with real hosts: what is seen between them, where they stop, and how a run goes on."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -52,6 +53,27 @@ def test_a_run_that_was_asked_to_stop_goes_on_under_its_own_id(make_site: "MakeS
     assert site.fwfix.run("runs", "check", code=0).document["ok"]
     undone = site.fwfix.rollback(stopped.run_id)
     assert undone.document["summary"]["rolled_back"] == 3
+
+
+def test_a_plan_is_applied_once_to_a_host_and_later_to_those_that_a_limit_left_out(
+    make_site: "MakeSite", tmp_path: Path
+) -> None:
+    site = make_site(*specs(3))
+    plan = str(tmp_path / "plan.json")
+    site.fwfix.run("plan", "-o", plan, code=0)
+    first = site.fwfix.apply(plan, "-l", "gw-1")
+    before = site.rules(site.lab["gw-1"])
+    refused = site.fwfix.apply(plan, "-l", "gw-1", code=5)
+    assert (refused.document["hosts"], refused.document["reason"]["code"]) == ([], "record-exists")
+    assert site.rules(site.lab["gw-1"]) == before
+    second = site.fwfix.apply(plan, "-l", "gw-2")
+    assert (second.run_id, second.outcome("gw-2"), second.outcome()) == (first.run_id, "applied", "applied")
+    rest = site.fwfix.apply(plan)
+    assert (rest.run_id, outcomes(rest)) == (first.run_id, ["applied"] * 3)
+    site.fwfix.apply(plan, code=5)
+    undone = site.fwfix.rollback(first.run_id)
+    assert undone.document["summary"]["rolled_back"] == 3
+    site.fwfix.apply(plan, code=5)
 
 
 def test_a_host_that_was_out_of_reach_is_planned_when_the_run_goes_on(make_site: "MakeSite") -> None:
