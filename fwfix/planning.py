@@ -213,7 +213,8 @@ def _planned(desired: Desired, draft: Draft, seen: Seen, inputs: PlanInputs) -> 
         round_trip=seen.round_trip,
         services=[protection.service for protection in desired.protections],
         addresses=len(draft.probe_addresses),
-        vantages=1 + len(inputs.vantage_hosts),
+        # The controller, and a jump host, of which ssh_config alone may know.
+        vantages=2 + len(inputs.vantage_hosts),
     )
     deadline = deadline_for(host.platform, worst, inputs.confirm_within)
     hazards = () if draft.in_place else _hazards(desired, draft, inputs, deadline=deadline, worst=worst)

@@ -51,7 +51,7 @@ def expected_budget(
     host: Host, services: Sequence[Service], confirm_within: timedelta | None = None
 ) -> timedelta:
     """Return the same for a host that nobody looked at yet."""
-    worst = worst_case(round_trip=1.0, services=services, addresses=2)
+    worst = worst_case(round_trip=1.0, services=services, addresses=2, vantages=2)
     return deadline_for(host.platform, worst, confirm_within) + REVERT_ALLOWANCE
 
 
