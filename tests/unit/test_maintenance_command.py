@@ -51,8 +51,8 @@ def test_the_last_start_is_one_that_can_still_come_and_too_short_a_window_is_nam
     shown = _ask(inventory)
     assert "brief: may need 180 s, which fits into none of these" in shown
     assert "long: may need 180 s, started until 2026-11-22T00:57:00Z at the latest" in shown
-    # Each of its 256 ports is probed, over two families.
-    assert "ports: may need 278 s, started until 2026-11-22T00:55:22Z" in shown
+    # Each of its 256 ports is probed, over two families, and maybe from a jump host as well.
+    assert "ports: may need 470 s, started until 2026-11-22T00:52:10Z" in shown
     assert "until 2026-11-29T00:57:00Z" in _ask(inventory, at="2026-11-22T00:58:00Z")
 
 
