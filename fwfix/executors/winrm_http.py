@@ -4,8 +4,7 @@ import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from http.client import BadStatusLine, HTTPException, IncompleteRead, LineTooLong, RemoteDisconnected
-from io import BufferedReader
+from http.client import HTTPConnection, HTTPException, HTTPResponse, IncompleteRead
 from urllib.parse import urlsplit
 
 import requests
@@ -14,13 +13,9 @@ from requests.structures import CaseInsensitiveDict
 from fwfix.executors.winrm_errors import DroppedError
 
 FIRST_BAD_STATUS = 300
-_FIRST_FINAL_STATUS = 200
-_NO_CONTENT = 204
-_LONGEST_LINE = 65_536
-_MOST_HEADERS = 100
 # MaxEnvelopeSizekb of a service is 500 unless somebody raises it.
 _LONGEST_BODY = 64 * 1024 * 1024
-# What each request says by itself, and what we could not read.
+# What each request says by itself, and what nobody would unpack.
 _NOT_TAKEN_OVER = frozenset({"content-length", "content-type", "accept-encoding"})
 
 
@@ -51,14 +46,14 @@ class Line:
         """
         self._socket = connected
         self._example = example
+        self._headers = {
+            name: value for name, value in example.headers.items() if name.lower() not in _NOT_TAKEN_OVER
+        }
+        self._headers["Host"] = urlsplit(str(example.url)).netloc
+        self._http = HTTPConnection("unused")
+        self._http.auto_open = 0
+        self._http.sock = connected
         self._in_step = True
-        lines = [f"POST {example.path_url} HTTP/1.1", f"Host: {urlsplit(str(example.url)).netloc}"]
-        lines += [
-            f"{name}: {value}"
-            for name, value in example.headers.items()
-            if name.lower() not in _NOT_TAKEN_OVER
-        ]
-        self._head = "\r\n".join(lines)
 
     def post(self, body: bytes, *, kind: str, deadline: float) -> Answer:
         """Send a request and return its answer.
@@ -82,91 +77,25 @@ class Line:
         # Whatever ends this early leaves half a request or an answer behind, which the next one would read.
         self._in_step = False
         self._socket.settimeout(remaining)
-        head = f"{self._head}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
-        # Another thread may close the socket meanwhile; its descriptor lives as long as this reader.
-        with self._socket.makefile("rb") as reader:
-            self._socket.sendall(head.encode("latin-1") + body)
-            status, headers = _read_head(reader)
-            content = b"" if status == _NO_CONTENT else _read_body(reader, headers)
-        self._in_step = _goes_on(headers)
-        return Answer(status, headers, content, self._example)
+        self._http.request("POST", self._example.path_url, body, {**self._headers, "Content-Type": kind})
+        with self._http.getresponse() as response:
+            content = _read(response)
+        self._in_step = not response.will_close
+        return Answer(response.status, _joined(response), content, self._example)
 
 
-def _read_head(reader: BufferedReader) -> tuple[int, Mapping[str, str]]:
-    """Read a status and headers; those that only say that another one follows are passed over."""
-    while True:
-        line = _read_line(reader)
-        if not line:
-            raise RemoteDisconnected("the server hung up")
-        version, _, rest = line.partition(b" ")
-        status = rest[:3]
-        if not version.startswith(b"HTTP/1.") or not status.isdigit():
-            raise BadStatusLine(repr(line))
-        headers = _read_headers(reader)
-        if int(status) >= _FIRST_FINAL_STATUS:
-            return int(status), headers
+def _read(response: HTTPResponse) -> bytes:
+    """Return a body that is whole: what ends with the connection alone may be cut."""
+    if response.length is None and not response.chunked:
+        raise IncompleteRead(b"")
+    if (response.length or 0) > _LONGEST_BODY:
+        raise HTTPException("an answer longer than anybody sends")
+    return response.read()
 
 
-def _read_headers(reader: BufferedReader) -> Mapping[str, str]:
+def _joined(response: HTTPResponse) -> Mapping[str, str]:
+    """Return headers in any spelling; one that comes twice is one."""
     found: CaseInsensitiveDict[str] = CaseInsensitiveDict()
-    for _ in range(_MOST_HEADERS):
-        line = _read_line(reader)
-        if line in (b"\r\n", b"\n"):
-            return found
-        if not line.endswith(b"\n"):
-            raise IncompleteRead(line)
-        name, _, value = line.decode("latin-1").partition(":")
-        before = found.get(name)
-        found[name] = value.strip() if before is None else f"{before}, {value.strip()}"
-    raise HTTPException("more headers than anybody sends")
-
-
-def _read_body(reader: BufferedReader, headers: Mapping[str, str]) -> bytes:
-    if "chunked" in headers.get("Transfer-Encoding", "").lower():
-        return _read_chunks(reader)
-    if (length := headers.get("Content-Length")) is not None:
-        return _read_exactly(reader, _size(length, base=10))
-    rest = reader.read(_LONGEST_BODY + 1)
-    _size(str(len(rest)), base=10)
-    return rest
-
-
-def _read_chunks(reader: BufferedReader) -> bytes:
-    content = bytearray()
-    while size := _size(_read_line(reader).partition(b";")[0].decode("latin-1"), base=16):
-        content += _read_exactly(reader, size)
-        _read_line(reader)
-        _size(str(len(content)), base=10)
-    while _read_line(reader) not in (b"\r\n", b"\n", b""):
-        pass
-    return bytes(content)
-
-
-def _read_exactly(reader: BufferedReader, size: int) -> bytes:
-    content = reader.read(size)
-    if len(content) < size:
-        raise IncompleteRead(content, size - len(content))
-    return content
-
-
-def _read_line(reader: BufferedReader) -> bytes:
-    line = reader.readline(_LONGEST_LINE + 1)
-    if len(line) > _LONGEST_LINE:
-        raise LineTooLong("of an answer")
-    return line
-
-
-def _size(text: str, *, base: int) -> int:
-    try:
-        size = int(text.strip(), base)
-    except ValueError:
-        size = -1
-    if not 0 <= size <= _LONGEST_BODY:
-        raise HTTPException(f"a length that is none: {text!r}")
-    return size
-
-
-def _goes_on(headers: Mapping[str, str]) -> bool:
-    """Tell whether another request may follow: nothing ended the connection, which some end the body with."""
-    whole = "Content-Length" in headers or "Transfer-Encoding" in headers
-    return whole and "close" not in headers.get("Connection", "").lower()
+    for name, value in response.getheaders():
+        found[name] = f"{found[name]}, {value}" if name in found else value
+    return found

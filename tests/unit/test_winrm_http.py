@@ -45,7 +45,7 @@ def test_a_request_is_whole_and_says_who_we_are(ends: Ends) -> None:
     assert {"Host: [fd00::1]:5985", "Authorization: Basic x", "Content-Type: text/x"} <= set(headers)
     assert [each for each in headers if each.startswith("Content-Length")] == ["Content-Length: 7"]
     # We could not read what is packed.
-    assert not [each for each in headers if each.startswith("Accept-Encoding")]
+    assert [each for each in headers if each.startswith("Accept-Encoding")] == ["Accept-Encoding: identity"]
     assert body == b"\x00sealed"
 
 
@@ -83,18 +83,8 @@ def test_the_last_answer_of_a_server_lets_no_request_follow(ends: Ends, said: by
     ends.post(said)
     ends.theirs.recv(65536)
     with pytest.raises(DroppedError):
-        ends.post(b"HTTP/1.1 200 \r\nContent-Length: 0\r\n\r\n")
-    ends.theirs.setblocking(False)
-    with pytest.raises(BlockingIOError):
-        ends.theirs.recv(1)
-
-
-def test_an_answer_of_unknown_length_ends_with_the_connection(ends: Ends) -> None:
-    ends.theirs.sendall(b"HTTP/1.1 200 \r\n\r\nall the rest")
-    ends.theirs.shutdown(socket.SHUT_WR)
-    assert ends.post().content == b"all the rest"
-    with pytest.raises(DroppedError):
         ends.post()
+    assert ends.theirs.recv(65536) == b""
 
 
 @pytest.mark.parametrize(
@@ -109,7 +99,8 @@ def test_an_answer_of_unknown_length_ends_with_the_connection(ends: Ends) -> Non
         (b"HTTP/1.1 200 \r\nContent-Length: 9\r\n\r\nanswer", IncompleteRead),
         (b"HTTP/1.1 200 \r\nTransfer-Encoding: chunked\r\n\r\n9\r\nanswer", IncompleteRead),
         (b"HTTP/1.1 200 \r\nTransfer-Encoding: chunked\r\n\r\nmany\r\n", HTTPException),
-        (b"HTTP/1.1 200 \r\nContent-Length: -1\r\n\r\n", HTTPException),
+        (b"HTTP/1.1 200 \r\nContent-Length: -1\r\n\r\n", IncompleteRead),
+        (b"HTTP/1.1 200 \r\n\r\nall the rest, or not", IncompleteRead),
         (b"HTTP/1.1 200 \r\nContent-Length: 99999999999999\r\n\r\n", HTTPException),
     ],
 )
