@@ -122,6 +122,17 @@ def test_an_edited_first_run_comes_back_as_it_stood(one: "OnHost") -> None:
     assert one.rules() == edited
 
 
+def test_a_chain_of_three_comes_off_at_once_where_timeout_lingers(one: "OnHost") -> None:
+    # busybox: its timeout stays for up to a second after the program that it watched.
+    clean = one.rules()
+    one.sh("/bin/busybox ln -sf /bin/busybox /usr/bin/timeout")
+    for run_id in (FIRST, SECOND, THIRD):
+        one.install(one.scripts(run_id))
+    script = f"for run in {THIRD} {SECOND} {FIRST}; do sh {BASE}/runs/$run/rollback.sh || exit; done"
+    assert one.code(script) == (0, "reverted reverted \n" * 3)
+    assert one.rules() == clean
+
+
 def test_a_chain_of_three_comes_off_in_order(one: "OnHost") -> None:
     clean = one.rules()
     seen = []
