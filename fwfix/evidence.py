@@ -159,7 +159,7 @@ def _host_row(report: HostReport) -> tuple[str, ...]:
 
 def _probe_rows(events: Sequence[Event]) -> Iterator[tuple[str, ...]]:
     for event in events:
-        if event.kind == "probes":
+        if event.kind == "outcome":
             for probe in cast("list[Mapping[str, object]]", event.body["probes"]):
                 values = (probe.get(column) for column in _PROBE_COLUMNS[2:])
                 yield (event.host or "", event.at, *("" if value is None else str(value) for value in values))

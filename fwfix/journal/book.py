@@ -32,10 +32,10 @@ from fwfix.journal.transaction import Transaction
 from fwfix.journal.values import RunStart, changes_host
 from fwfix.journal.writer import Writer
 from fwfix.model.host import Host
-from fwfix.model.outcome import HostReport, Probe, StepRecord
+from fwfix.model.outcome import HostReport, StepRecord
 from fwfix.model.runid import is_run_id
 from fwfix.model.script import Invocation, Result
-from fwfix.report import host_record, maybe_timestamp, probe_record, step_document, timestamp
+from fwfix.report import host_record, maybe_timestamp, step_document, timestamp
 from fwfix.state_dir import prepare_state_dir
 
 _BUSY = timedelta(seconds=10)
@@ -260,17 +260,12 @@ class Journal(History):
         }
         self._append(run_id, host, "step", body, texts=texts, wait=wait)
 
-    def record_probes(self, run_id: str, host: str, probes: Sequence[Probe], *, wait: bool = True) -> None:
-        """Write what probes met, with the time, as evidence; `wait` as for `record`."""
-        body = {"probes": [probe_record(probe) for probe in probes]}
-        self._append(run_id, host, "probes", body, wait=wait)
-
     def append(self, run_id: str, host: str | None, kind: str, body: Mapping[str, object]) -> None:
         """Write any other event; `host` None where it concerns the whole run."""
         self._append(run_id, host, kind, body)
 
     def finish_host(self, run_id: str, report: HostReport) -> None:
-        """Write how a host ended."""
+        """Write how a host ended, with what the probes met."""
         mark = partial(mark_outcome, run_id=run_id, host=report.name, outcome=report.outcome)
         self._append(run_id, report.name, "outcome", host_record(report), before=mark)
 

@@ -6,6 +6,7 @@ from datetime import tzinfo
 from fwfix.journal import Event, RunEntry, RunState
 from fwfix.journal.documents import reports_of
 from fwfix.model.outcome import RunReport
+from fwfix.model.wording import plural
 from fwfix.output.summary import summary_lines
 from fwfix.output.text import Line, Style, moment
 
@@ -91,10 +92,9 @@ def _event(event: Event) -> str:
             said = f"{body.get('step')} {'done' if body.get('ok') else 'failed'} ({body.get('took_ms')} ms)"
             said += f": {body['message']}" if body.get("message") else ""
         case "outcome":
-            said = f"is {body.get('outcome')}"
-        case "probes":
             probes = body.get("probes")
-            said = f"{len(probes) if isinstance(probes, list) else 0} probes recorded"
+            met = f" ({plural(len(probes), 'probe')} recorded)" if isinstance(probes, list) and probes else ""
+            said = f"is {body.get('outcome')}{met}"
         case "started" | "resumed" | "finished" | _:
             said = event.kind
     return f"{event.at}  {event.host or '(run)'}  {said}"

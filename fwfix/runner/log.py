@@ -44,10 +44,8 @@ class JournalLog(Log):
 
     def finish(self, report: HostReport) -> None:
         """Write the outcome of a host with its evidence."""
-        if not self.outcomes:
-            return
-        self.journal.record_probes(self.run_id, report.name, report.probes, wait=False)
-        self.journal.finish_host(self.run_id, report)
+        if self.outcomes:
+            self.journal.finish_host(self.run_id, report)
 
     def without_outcomes(self) -> "JournalLog":
         """Return the same without the last word on a host."""

@@ -73,7 +73,6 @@ def state(tmp_path: Path) -> Path:
         record = StepRecord(step="arm", ok=True, at=START, took_ms=31)
         answer = Answer(exit_code=0, stdout="state=armed \x1b[2J\n", stderr="", took_ms=30)
         journal.record(RUN, "good", record, result=answer)
-        journal.record_probes(RUN, "good", [PROBE])
         journal.finish_host(RUN, ended("good", Outcome.APPLIED, probes=(PROBE,)))
         reason = Reason(code="probe-open", message="=cmd|'/c calc'\x1b[2J", next="look")
         journal.finish_host(RUN, ended("bad", Outcome.REVERTED, reason=reason))
@@ -142,6 +141,7 @@ def test_a_run_for_people_shows_history_and_trouble_and_no_control_characters(st
     result = run(state, "show", RUN)
 
     assert "begins arm" in result.stdout
+    assert "good  is applied (1 probe recorded)" in result.stdout
     assert "unknown: gone" in result.stdout
     assert "its controller is gone" in result.stdout
     assert "\x1b" not in result.stdout

@@ -4,6 +4,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -194,11 +195,12 @@ def test_an_outcome_comes_back_until_another_change_is_announced(journal: Journa
 def test_probes_are_kept_with_their_time(journal: Journal) -> None:
     target = Target(vantage="controller", address=ip_address("fd00::3"), protocol=Protocol.TCP, port=9100)
     journal.start_run(start())
-    journal.record_probes(RUN, LINUX.name, [Probe(phase="after", target=target, result=ProbeResult.FILTERED)])
+    met = Probe(phase="after", target=target, result=ProbeResult.FILTERED)
+    journal.finish_host(RUN, replace(ended(LINUX, Outcome.APPLIED), probes=(met,)))
 
     event = journal.events(RUN)[-1]
 
-    assert (event.kind, event.at) == ("probes", "2026-11-21T22:00:03Z")
+    assert (event.kind, event.at) == ("outcome", "2026-11-21T22:00:03Z")
     (probe,) = event.body["probes"]  # type: ignore[misc]
     assert (probe["address"], probe["result"]) == ("fd00::3", "filtered")
 
