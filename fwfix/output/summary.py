@@ -31,7 +31,7 @@ _MEANS = {
     Outcome.SKIPPED: "it was not started",
 }
 _NEXT = {
-    Outcome.UNKNOWN: "ask the host with `fwfix status`, then `fwfix runs recover`",
+    Outcome.UNKNOWN: "ask the host with `fwfix status`, then `fwfix runs recover RUN`",
     Outcome.FAILED: "see what `fwfix doctor` says about it",
     Outcome.REVERTED: "mend the cause and apply again",
     Outcome.SKIPPED: "apply again, or go on with `fwfix apply --continue RUN`",
@@ -86,7 +86,10 @@ def _trouble(report: RunReport, hosts: list[HostReport], zone: tzinfo | None) ->
         yield Line(f"  {_MEANS[first.outcome]}" if len(hosts) == 1 else f"  each: {_MEANS[first.outcome]}")
     if first.reverts_at is not None and first.outcome is Outcome.UNKNOWN:
         yield Line(f"  restores itself at {moment(first.reverts_at, zone)}", Style.WARN)
-    advice = first.reason.next if first.reason is not None and first.reason.next else _NEXT[first.outcome]
+    advice = first.reason.next if first.reason is not None else ""
+    if not advice:
+        undoing = report.command == "rollback" and first.outcome is Outcome.UNKNOWN
+        advice = "ask again: `fwfix rollback RUN`" if undoing else _NEXT[first.outcome]
     # Advice is often written where the run id is not known.
     advice = re.sub(r"\bRUN\b", report.run_id or "RUN", advice)
     yield Line(f"  next: {advice}")

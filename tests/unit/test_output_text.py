@@ -181,6 +181,13 @@ def test_every_host_in_trouble_is_named_with_something_to_do(outcome: Outcome) -
     assert "RUN" not in text
 
 
+@pytest.mark.parametrize(("command", "advice"), [("apply", "runs recover"), ("rollback", "rollback")])
+def test_the_way_out_of_an_unknown_state_names_the_run(command: str, advice: str) -> None:
+    # Without its id, `runs recover` takes only runs whose controller was killed.
+    report = report_of(ended("a", Outcome.UNKNOWN), command=command)
+    assert f"`fwfix {advice} {RUN}`" in text_of(summary_lines(report))
+
+
 def test_hosts_that_share_a_reason_share_their_lines_and_keep_their_names() -> None:
     reason = Reason(code="wave-stopped", message="a limit was exceeded", next="apply --continue RUN")
     hosts = [ended(f"h{number}", Outcome.SKIPPED, reason=reason) for number in range(3)]
