@@ -1,5 +1,6 @@
 """Who has approved a plan: the signatures beside it, and whether they are what is demanded."""
 
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from fwfix.signing import (
 )
 
 _SUDO = " (sudo)"
+# A signature of the longest RSA key takes about 3 kB; one with a certificate a little more.
+_LARGEST = 65536
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +88,9 @@ def _is_beside_longer(signature: Path, plan: Path) -> bool:
 def _read_all(paths: Iterable[Path]) -> Iterator[Signature]:
     for path in paths:
         try:
+            found = path.stat()
+            if not stat.S_ISREG(found.st_mode) or found.st_size > _LARGEST:
+                raise PlanFileError("is not a signature", path=path)
             yield Signature(name=path.name, text=path.read_bytes())
         except OSError as exc:
             raise PlanFileError(f"cannot be read: {exc.strerror}", path=path) from exc

@@ -4,6 +4,7 @@ import errno
 import os
 import re
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 from fwfix.errors import JournalError
@@ -137,4 +138,5 @@ def _refuse_unwritable(real: Path) -> None:
             next=f"{advice} {_ELSEWHERE}",
         ) from exc
     finally:
-        trial.unlink(missing_ok=True)
+        with suppress(OSError):  # a read-only file system refuses even what is not there
+            trial.unlink()

@@ -117,6 +117,8 @@ def apply(
     require_consent(yes=yes, command="apply")
     if break_glass is not None and not break_glass.strip():
         raise UsageError("--break-glass needs a reason: it is what the record will say")
+    if window is not None and not window.strip():
+        raise UsageError("--window is empty", next="Name a window, or leave the option out.")
     wishes = Wishes(
         accept=accept or (),
         waves=waves,

@@ -124,8 +124,10 @@ def refuse_unapproved(demand: Demand) -> None:
         )
 
 
-def refuse_by_site(site: Site, plan: Plan, *, ticket: str) -> None:
+def refuse_by_site(site: Site, plan: Plan, *, ticket: str, changed: int = 0) -> None:
     """Refuse a run that is larger than the site allows, touches a forbidden port or has no ticket.
+
+    Where a run goes on, the hosts that it has `changed` before count as well.
 
     Raises:
         RefusedError: it is one of these.
@@ -134,7 +136,7 @@ def refuse_by_site(site: Site, plan: Plan, *, ticket: str) -> None:
     started = {name for wave in plan.waves for name in wave}
     hosts = [each for each in plan.hosts if each.host.name in started and not each.stopping(plan.accepted)]
     site.refuse_ports((each.host.name, each.protections) for each in hosts)
-    site.refuse_size(len(hosts))
+    site.refuse_size(len(hosts) + changed)
 
 
 def refuse_early(site: Site, protections: Mapping[str, tuple[Protection, ...]], *, ticket: str) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fwfix.approvals import Approval, Signature
     from fwfix.journal import Event, HostEntry, Journal, RunEntry
     from fwfix.model.host import Host
+    from fwfix.model.outcome import HostReport
     from fwfix.model.plan import Plan
     from fwfix.model.site import Site
 
@@ -64,7 +65,8 @@ def go_on(applying: Applying, wish: Continuing, journal: Journal, site: Site) ->
     whole = _whole_plan(run, wish)
     check_not_expired(whole, datetime.now(UTC))
     approvals = _approvals(applying, wish, run, whole, site=site, events=journal.events(run.run_id))
-    reports = {entry.name: entry.report for entry in run.hosts if entry.report is not None}
+    undone = _undone_since(journal, run.run_id)
+    reports = {entry.name: _as_it_is(entry.report, undone) for entry in run.hosts if entry.report is not None}
     ticket = applying.ticket or run.ticket
     begun = begin("apply", run_id=run.run_id, ticket=ticket, plan_digest=run.plan_digest)
     begun = replace(begun, started_at=run.started_at)
@@ -78,7 +80,7 @@ def go_on(applying: Applying, wish: Continuing, journal: Journal, site: Site) ->
             shown_run_id=run.run_id,
         )
     plan = _with_settings(narrow(_only(whole, left), wish.limit, wish.waves), wish.inventory)
-    refuse_by_site(site, plan, ticket=ticket)
+    refuse_by_site(site, plan, ticket=ticket, changed=len(run.changed))
     store = SecretStore()
     check_secrets(plan, store)
     gate = gate_of(applying, plan, site)
@@ -147,6 +149,34 @@ def _whole_plan(run: RunEntry, wish: Continuing) -> Plan:
         max_fail=wish.max_fail or plan.max_fail,
         max_unreachable=wish.max_unreachable or plan.max_unreachable,
     )
+
+
+def _undone_since(journal: Journal, run_id: str) -> Mapping[str, str]:
+    """Return the hosts on which a rollback has undone a run, each with that rollback."""
+    from fwfix.model.outcome import Outcome
+
+    return {
+        entry.name: rollback.run_id
+        for rollback in journal.runs()
+        if rollback.target == run_id
+        for entry in journal.run(rollback.run_id).hosts
+        if entry.report is not None and entry.report.outcome in (Outcome.ROLLED_BACK, Outcome.NOOP)
+    }
+
+
+def _as_it_is(report: HostReport, undone: Mapping[str, str]) -> HostReport:
+    """Return a report that does not call a host applied on which the run was rolled back since."""
+    from fwfix.model.outcome import Outcome
+    from fwfix.model.plan import Reason
+
+    if report.outcome is not Outcome.APPLIED or report.name not in undone:
+        return report
+    reason = Reason(
+        code="rolled-back",
+        message=f"rolled back since, by {undone[report.name]}",
+        next="apply again where it is still wanted: fwfix plan, then fwfix apply",
+    )
+    return replace(report, outcome=Outcome.REVERTED, reason=reason)
 
 
 def _approvals(

@@ -26,8 +26,9 @@ app = typer.Typer(
 
 @app.command("check")
 def check(inventory: InventoryPaths = None, limit: Limit = None, *, as_json: Json = False) -> None:
-    """Validate the inventory, and that the secrets and key files that it names are there."""
+    """Validate the inventory, and that the secrets, keys and calendars that it names are there."""
     from fwfix.errors import InventoryError
+    from fwfix.loading.calendar import Calendar
     from fwfix.loading.references import find_problems
     from fwfix.secret_store import SecretStore
 
@@ -37,6 +38,7 @@ def check(inventory: InventoryPaths = None, limit: Limit = None, *, as_json: Jso
         raise problems[0]
     if problems:
         raise InventoryError("\n".join(str(problem) for problem in problems))
+    Calendar(loaded).read_files()
     counts = {
         "hosts": len(hosts),
         "groups": len(loaded.groups),

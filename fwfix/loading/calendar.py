@@ -64,6 +64,15 @@ class Calendar:
         """The blackouts of the calendar files, opened when somebody asks; joined where they touch."""
         return tuple(merge(sorted(each for path in self._files for each in read_ics(path))))
 
+    def read_files(self) -> None:
+        """Open every calendar file now, and not only when a host is about to start.
+
+        Raises:
+            InventoryError: one cannot be read or understood.
+        """
+        for path in self._files:
+            read_ics(path)
+
     def of_host(self, host: Host) -> NamedWindow | None:
         """Return the window of a host; None where it has none."""
         return None if host.window is None else self._find(host.window, ("hosts", host.name))
@@ -200,8 +209,10 @@ def _day_of(when: date) -> date:
 
 def _occurrences(event: Any, start: date, path: Path) -> Iterator[date]:  # noqa: ANN401 - icalendar's own type
     rules = _listed(event.get("RRULE"))
+    excluded = {item.dt for dates in _listed(event.get("EXDATE")) for item in dates.dts}
+    if start not in excluded:
+        yield start  # the first, also where the rule alone would leave it out
     if not rules:
-        yield start
         return
     from dateutil.rrule import rrulestr  # noqa: PLC0415 - icalendar brings it along
 
@@ -210,7 +221,6 @@ def _occurrences(event: Any, start: date, path: Path) -> Iterator[date]:  # noqa
     assert isinstance(first, datetime)
     zone: tzinfo | None = first.tzinfo
     limit = datetime.now(UTC).replace(tzinfo=None) + _LOOK_AHEAD
-    excluded = {item.dt for dates in _listed(event.get("EXDATE")) for item in dates.dts}
     for rule in rules:
         text = _until_by_the_clock(rule.to_ical().decode(), zone)
         for count, each in enumerate(rrulestr(text, dtstart=first.replace(tzinfo=None))):
@@ -221,7 +231,7 @@ def _occurrences(event: Any, start: date, path: Path) -> Iterator[date]:  # noqa
                     f"holds an event that recurs more than {_MOST_OCCURRENCES} times", path=path
                 )
             shown = each.date() if is_day else each.replace(tzinfo=zone)
-            if shown not in excluded:
+            if shown != start and shown not in excluded:
                 yield shown
 
 
@@ -257,6 +267,8 @@ def _listed(found: Any) -> list[Any]:  # noqa: ANN401 - a property may stand in 
 
 
 def _closed(start: date, wall: timedelta, elapsed: timedelta) -> Opening:
+    if wall < timedelta(0) >= elapsed:
+        raise ValueError("it ends before it starts")
     if isinstance(start, datetime) and start.tzinfo is not None:
         begin = start.astimezone(UTC)
         return Opening(start=begin, end=max(begin + elapsed, (start + wall).astimezone(UTC)))

@@ -191,7 +191,7 @@ class _Assembly:
         texts: list[str] = []
         for file in self._files:
             for text in file.document.blackouts:
-                is_path = text.endswith(".ics")
+                is_path = text.lower().endswith(".ics")
                 texts.append(str(resolve_path(text, file.context.folder)) if is_path else text)
         return tuple(dict.fromkeys(texts))
 

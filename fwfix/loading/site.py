@@ -66,6 +66,9 @@ def _read(path: Path, *, owner: int) -> Site:
         document = SiteDocument.model_validate(tree, context=context)
     except ValidationError as exc:
         raise _wrong(path, tree, exc) from None
+    if not document.model_fields_set:
+        # What a full disk leaves of a file must not lift every limit.
+        raise SiteError("says nothing", path=path, next="Write version: 1, or remove the file.")
     site = _site_of(document, path, context.folder)
     try:
         Calendar(Inventory(hosts={}, groups={}, policies={}, blackouts=site.blackouts))
@@ -97,7 +100,10 @@ def _site_of(document: SiteDocument, path: Path, folder: Path) -> Site:
     if document.approvals is not None:
         entry = document.approvals
         rules = (ApprovalRule(**{key: getattr(entry, key) for key in entry.model_fields_set}),)
-    blackouts = [str(resolve_path(t, folder)) if t.endswith(".ics") else t for t in document.blackouts]
+    blackouts = [
+        str(resolve_path(text, folder)) if text.lower().endswith(".ics") else text
+        for text in document.blackouts
+    ]
     return Site(
         approvals=rules,
         blackouts=tuple(dict.fromkeys(blackouts)),

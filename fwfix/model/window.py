@@ -17,6 +17,8 @@ _RANKS = {"1st": 1, "2nd": 2, "3rd": 3, "4th": 4, "5th": 5, "last": -1}
 _TIMES = re.compile(r"(\d{1,2}):(\d{2})(?:-(\d{1,2}):(\d{2})|\+(\S+))", re.ASCII)
 _ISO_LENGTH = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?", re.ASCII)
 _LONGEST = timedelta(days=31)
+# Names in the zone database that stand for a machine's own time, or for none at all.
+_NO_ZONES = frozenset({"localtime", "posixrules", "Factory"})
 _DAY = timedelta(days=1)
 # Beyond this nobody plans; it bounds the search for the next opening of a rare day.
 _HORIZON_DAYS = 366 * 8
@@ -148,8 +150,11 @@ def parse_window(text: str, timezone: str | None = None) -> Window:
 
 def _read_interval(text: str) -> Opening:
     first, _, second = text.partition("/")
-    start = _read_instant(first)
-    end = start + _read_iso_length(second) if second.startswith("P") else _read_instant(second)
+    try:
+        start = _read_instant(first)
+        end = start + _read_iso_length(second) if second.startswith("P") else _read_instant(second)
+    except OverflowError:
+        raise ValueError(f"{text!r} lies beyond the year 9999, or before the year 1") from None
     if end <= start:
         raise ValueError(f"{text!r} ends before it starts")
     return Opening(start=start, end=end)
@@ -199,9 +204,11 @@ def _read_recurrence(text: str, stripped: str, timezone: str | None) -> Recurren
 
 def _read_zone(name: str) -> ZoneInfo:
     try:
-        return ZoneInfo(name)
+        if name not in _NO_ZONES:
+            return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError(f"{name!r} is not an IANA time zone such as Europe/Berlin or UTC") from None
+        pass
+    raise ValueError(f"{name!r} is not an IANA time zone such as Europe/Berlin or UTC")
 
 
 def _read_times(text: str) -> tuple[time, time | None, timedelta | None]:

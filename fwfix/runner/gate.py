@@ -15,6 +15,8 @@ from fwfix.model.window import Opening, clip
 from fwfix.runner.context import Brake
 from fwfix.runner.maintenance import (
     HostWindow,
+    blackout_ahead,
+    blackout_now,
     budget_of,
     host_window,
     open_stretches,
@@ -156,7 +158,8 @@ class WindowGate:
             return None
         # Without a window only a blackout holds it up.
         ahead = Opening(start=now, end=now + _FAR)
-        return next((left.start for left in clip([ahead], self._calendar.blackouts(ahead))), None)
+        free = clip([ahead], self._calendar.blackouts(ahead))
+        return next((left.start for left in free if left.end - left.start >= budget), None)
 
     def _window(self, host: Host, now: datetime) -> HostWindow:
         windows = windows_of(self._calendar, host, self._asked)
@@ -169,13 +172,9 @@ class WindowGate:
         if self._options.break_glass:
             return None
         now = self._clock()
-        blackout = self._calendar.blackout_at(now)
+        blackout = blackout_now(self._calendar, now)
         if blackout is not None:
-            return Reason(
-                code="blackout",
-                message=f"a blackout lasts until {blackout.end:%Y-%m-%dT%H:%M:%SZ}",
-                next="wait until then, or override it: --break-glass REASON",
-            )
+            return blackout
         window = self._window(host, now)
         if not window.limited and self._in_use and not self._options.now:
             return Reason(
@@ -183,6 +182,8 @@ class WindowGate:
                 message=f"{host.name} has no maintenance window, and others in this inventory have",
                 next="give it a window, name one with --window, or start it with --now",
             )
+        if not window.limited:
+            return blackout_ahead(self._calendar, budget, now)
         return refuse_start(window, budget, now)
 
 

@@ -91,13 +91,38 @@ def refuse_start(window: HostWindow, budget: timedelta, now: datetime) -> Reason
         return None
     opens = f"it opens next at {_z(following.start)}" if following else "it does not open again"
     if opening is not None:
-        needs = f"{round(budget.total_seconds())} s"
         return Reason(
             code="window-too-short",
-            message=f"window {window.name} closes at {_z(opening.end)}, and this host may need {needs}",
+            message=f"window {window.name} closes at {_z(opening.end)},"
+            f" and this host may need {_seconds(budget)}",
             next=opens,
         )
     return Reason(code="outside-window", message=f"window {window.name} is closed", next=opens)
+
+
+def blackout_now(calendar: Calendar, now: datetime) -> Reason | None:
+    """Return why no host may be started: a blackout is on."""
+    blackout = calendar.blackout_at(now)
+    if blackout is None:
+        return None
+    return Reason(
+        code="blackout",
+        message=f"a blackout lasts until {_z(blackout.end)}",
+        next="wait until then, or override it: --break-glass REASON",
+    )
+
+
+def blackout_ahead(calendar: Calendar, budget: timedelta, now: datetime) -> Reason | None:
+    """Return why a host without a window must not be started: a blackout begins before its budget ends."""
+    needed = Opening(start=now, end=now + budget)
+    begins = min((each.start for each in calendar.blackouts(needed)), default=None)
+    if begins is None:
+        return None
+    return Reason(
+        code="blackout",
+        message=f"a blackout begins at {_z(begins)}, and this host may need {_seconds(budget)}",
+        next="wait until it is over, or override it: --break-glass REASON",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +164,10 @@ def maintenance_document(listed: Iterable[Listed], at: datetime) -> Mapping[str,
             for each in listed
         ],
     }
+
+
+def _seconds(budget: timedelta) -> str:
+    return f"{round(budget.total_seconds())} s"
 
 
 def _z(instant: datetime) -> str:

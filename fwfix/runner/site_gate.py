@@ -10,6 +10,7 @@ from fwfix.model.inventory import Inventory, WindowText
 from fwfix.model.plan import HostPlan, Reason
 from fwfix.runner.context import Brake
 from fwfix.runner.gate import GateOptions, WindowGate
+from fwfix.runner.maintenance import blackout_ahead, blackout_now, budget_of
 
 
 class SiteGate:
@@ -38,7 +39,7 @@ class SiteGate:
 
     def __call__(self, plan: HostPlan, brake: Brake) -> Reason | None:
         """Return why a host must not be started."""
-        return self._windows(plan, brake) or self._blackout()
+        return self._windows(plan, brake) or self._blackout(budget_of(plan))
 
     def next_opening(self, budgets: Mapping[str, timedelta], hosts: Sequence[Host]) -> datetime | None:
         """Return when the first of the hosts may be started, and its budget fits; None if none ever may."""
@@ -59,16 +60,19 @@ class SiteGate:
             RefusedError: every host is outside its window, or the site has a blackout that is overridden.
         """
         self._windows.refuse_closed(budgets, hosts)
-        reason = self._blackout() if self._windows.is_overridden else None
+        if not self._windows.is_overridden or not hosts:
+            return
+        reason = self._blackout(min(budgets[host.name] for host in hosts))
         if reason is not None:
             raise RefusedError(reason.message, next=reason.next, code=reason.code)
 
-    def _blackout(self) -> Reason | None:
-        blackout = self._site.blackout_at(self._clock())
-        if blackout is None:
+    def _blackout(self, budget: timedelta) -> Reason | None:
+        now = self._clock()
+        reason = blackout_now(self._site, now) or blackout_ahead(self._site, budget, now)
+        if reason is None:
             return None
         return Reason(
             code="blackout",
-            message=f"the site has a blackout until {blackout.end:%Y-%m-%dT%H:%M:%SZ}",
+            message=f"the site says: {reason.message}",
             next="wait until then; --break-glass does not override the site's own blackouts",
         )

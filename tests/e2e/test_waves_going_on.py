@@ -55,6 +55,33 @@ def test_a_run_that_was_asked_to_stop_goes_on_under_its_own_id(make_site: "MakeS
     assert undone.document["summary"]["rolled_back"] == 3
 
 
+def test_a_host_that_was_rolled_back_since_is_not_called_applied_when_the_run_goes_on(
+    make_site: "MakeSite",
+) -> None:
+    site = make_site(*specs(2))
+    stopped = site.fwfix.apply("--waves", "1,100%", "--stop-after", "1", code=3)
+    site.fwfix.rollback(stopped.run_id)
+    again = go_on(site, stopped.run_id, code=3)
+    assert outcomes(again) == ["reverted", "applied"]
+    assert again.host("gw-1")["reason"]["code"] == "rolled-back"
+
+
+def test_a_run_that_goes_on_stays_within_the_most_hosts_of_the_site(
+    make_site: "MakeSite", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = make_site(*specs(2))
+    plan, limits = str(tmp_path / "plan.json"), tmp_path / "site.yaml"
+    site.fwfix.run("plan", "-o", plan, code=0)
+    limits.write_text("max_hosts: 1\n")
+    limits.chmod(0o644)
+    monkeypatch.setenv("FWFIX_SITE", str(limits))
+    first = site.fwfix.apply(plan, "-l", "gw-1")
+    refused = site.fwfix.apply(plan, "-l", "gw-2", code=5)
+    assert refused.document["reason"]["code"] == "too-many-hosts"
+    assert site.states(site.lab["gw-2"]) == {}
+    assert outcomes(first) == ["applied"]
+
+
 def test_a_plan_is_applied_once_to_a_host_and_later_to_those_that_a_limit_left_out(
     make_site: "MakeSite", tmp_path: Path
 ) -> None:

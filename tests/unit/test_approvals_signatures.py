@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from fwfix.approvals import Signature, examine, require, signature_files, signature_path
-from fwfix.errors import RefusedError, UsageError
+from fwfix.approvals import Signature, examine, require, signature_files, signature_path, signatures_beside
+from fwfix.errors import PlanFileError, RefusedError, UsageError
 from fwfix.model.hazard import Hazard
 from fwfix.model.host import Host, Platform
 from fwfix.model.plan import HostPlan, Plan, PlannedOutcome
@@ -179,3 +179,15 @@ def test_a_signature_of_a_file_whose_name_goes_on_after_the_plans_is_not_the_pla
         (tmp_path / name).write_bytes(b"x")
     found = signature_files(tmp_path / "plan.json")
     assert [each.name for each in found] == ["plan.json.a.sig", "plan.json.c.d.sig"]
+
+
+def test_what_lies_beside_a_plan_and_cannot_be_a_signature_is_refused_unread(tmp_path: Path) -> None:
+    beside = tmp_path / "plan.json.a.sig"
+    os.mkfifo(beside)
+    with pytest.raises(PlanFileError, match="not a signature"):
+        signatures_beside(tmp_path / "plan.json")
+    beside.unlink()
+    with beside.open("wb") as file:
+        file.truncate(1 << 33)
+    with pytest.raises(PlanFileError, match="not a signature"):
+        signatures_beside(tmp_path / "plan.json")

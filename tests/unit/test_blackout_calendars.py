@@ -71,6 +71,7 @@ def test_a_daily_event_that_began_decades_ago_still_closes_today(tmp_path: Path)
         ("DTSTART:20261124T080000Z", "DURATION:PT1H", "RRULE:FREQ=SECONDLY"),
         ("DTSTART:20261124T080000Z", "DURATION:PT1H", "RRULE:FREQ=SOMETIMES"),
         ("DURATION:PT1H",),
+        ("DTSTART:20261124T080000Z", "DTEND:20261124T070000Z"),
     ],
 )
 def test_an_event_that_cannot_be_understood_is_an_error_and_never_ignored(
@@ -78,3 +79,10 @@ def test_an_event_that_cannot_be_understood_is_an_error_and_never_ignored(
 ) -> None:
     with pytest.raises(InventoryError, match=r"freeze\.ics"):
         _read(tmp_path, *lines)
+
+
+def test_the_first_day_of_an_event_closes_even_where_its_rule_leaves_it_out(tmp_path: Path) -> None:
+    lines = ("DTSTART:20261202T100000Z", "DURATION:PT2H", "RRULE:FREQ=WEEKLY;BYDAY=FR;COUNT=2")
+    starts = [start for start, _ in _read(tmp_path, *lines)]
+    assert starts == ["12-02T10:00", "12-04T10:00", "12-11T10:00"]
+    assert [start for start, _ in _read(tmp_path, *lines, "EXDATE:20261202T100000Z")] == starts[1:]

@@ -16,6 +16,7 @@ from fwfix.model.plan import HostPlan, PlannedOutcome, Reason
 from fwfix.model.window import Opening
 from fwfix.runner.context import Brake
 from fwfix.runner.gate import GateOptions, WindowGate
+from fwfix.runner.site_gate import SiteGate
 
 NIGHT = WindowText(name="night", recurs="Sat 22:00-02:00", timezone="Europe/Berlin")
 OPEN = datetime(2026, 11, 21, 21, 30, tzinfo=UTC)
@@ -279,3 +280,31 @@ def test_a_host_without_a_window_waits_for_the_end_of_a_blackout() -> None:
     )
     with pytest.raises(RefusedError, match="blackout"):
         for_ever.refuse_closed({"h": timedelta(minutes=3)}, [free])
+
+
+def test_a_host_without_a_window_is_not_started_into_a_blackout() -> None:
+    free = host(window=None)
+    closed = ("2026-11-21T21:32Z/PT1H",)
+    assert ask(gate(OPEN, free, blackouts=closed, windows=()), free) == "blackout"
+    assert ask(gate(OPEN, free, blackouts=closed, windows=()), free, seconds=59) is None
+    waiting = gate(OPEN, free, blackouts=closed, options=GateOptions(wait=True), windows=())
+    opens = waiting.next_opening({"h": timedelta(minutes=3)}, [free])
+    assert opens == datetime(2026, 11, 21, 22, 32, tzinfo=UTC)
+
+
+def test_breaking_the_glass_starts_nobody_into_a_blackout_of_the_site() -> None:
+    closed = ("2026-11-21T21:32Z/PT1H",)
+    asked = SiteGate(
+        [host()],
+        windows=[NIGHT],
+        blackouts=(),
+        site_blackouts=closed,
+        options=GateOptions(break_glass="worm"),
+        clock=Clock(OPEN),
+    )
+    plan = HostPlan(host=host(), outcome=PlannedOutcome.CHANGE, deadline=timedelta(seconds=120))
+    reason = asked(plan, Brake())
+    assert reason is not None
+    assert reason.code == "blackout"
+    with pytest.raises(RefusedError, match="begins at 2026-11-21T21:32:00Z"):
+        asked.refuse_closed({"h": timedelta(minutes=3)}, [host()])

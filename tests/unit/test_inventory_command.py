@@ -119,3 +119,12 @@ def test_the_examples_fit_the_schema(schema: dict[str, object], path: Path) -> N
 def test_what_the_loader_refuses_does_not_fit_the_schema(schema: dict[str, object], text: str) -> None:
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(yaml.safe_load(text), schema)
+
+
+def test_check_finds_a_calendar_that_cannot_be_read_before_the_night_of_the_change(tmp_path: Path) -> None:
+    path = tmp_path / "i.yaml"
+    path.write_text("blackouts: [freeze.ICS]\nhosts: {a: {platform: linux}}\n")
+    result = run("check", "-i", path)
+    assert isinstance(result.exception, InventoryError)
+    assert f"{tmp_path / 'freeze.ICS'}: cannot be read" in str(result.exception)
+    assert run("list", "-i", path).exit_code == 0

@@ -48,6 +48,12 @@ hosts: {gw: {address: 127.0.0.1, platform: linux, policy: p}}
 """
 
 
+def test_a_window_that_a_script_left_empty_is_not_a_run_without_one() -> None:
+    ended = fwfix("apply", "-i", EXAMPLES / "fleet", "--yes", "--window", "")
+    assert ended.returncode == 2
+    assert "--window is empty" in ended.stderr
+
+
 @pytest.fixture
 def ended_as_json(tmp_path: Path) -> Run:
     (tmp_path / "inventory.yaml").write_text(INVENTORY)

@@ -115,6 +115,8 @@ def test_every_limit_is_read(file: Path) -> None:
         ("blackouts: [sometimes]\n", "sometimes"),
         ("forbidden_ports: [9100]\n", "which protocol"),
         ("- max_hosts\n", "site.yaml"),
+        ("", "says nothing"),
+        ("# max_hosts: 3\n", "says nothing"),
     ],
 )
 def test_limits_that_cannot_be_understood_are_an_error(file: Path, text: str, said: str) -> None:
@@ -149,3 +151,8 @@ def test_the_environment_never_loosens_what_root_wrote(file: Path, tmp_path: Pat
     write(file, "max_hosts: 5000\nticket_required: false\n")
     site = load_site(real)
     assert (site.most_hosts, site.ticket_required) == (3, True)
+
+
+def test_a_calendar_lies_beside_the_file_that_names_it_whatever_the_case_of_its_ending(file: Path) -> None:
+    write(file, "blackouts: [freeze.ICS]\n")
+    assert load_site(file.parent / "none").blackouts == (str(file.parent / "freeze.ICS"),)

@@ -87,7 +87,8 @@ def test_every_way_of_naming_days_is_read(spec: str, start: str) -> None:
     ["", "Sat", "22:00-02:00 UTC", "Someday 22:00-02:00 UTC", "Sat 25:00-02:00 UTC", "Sat 22:00-02:00",
      "Sat 22:00-02:00 Mars/Olympus", "Sat 22:00+0s UTC", "Sat 22:00+99d UTC", "2026-11-21T22:00/PT4H",
      "2026-11-21T22:00+01:00/2026-11-21T21:00+01:00", "2026-11-21T22:00Z/P", "Sat 22:00-02:00 UTC extra",
-     "6th Sat 22:00-23:00 UTC", "Sat 22:00-02:00 ../etc/passwd"],
+     "6th Sat 22:00-23:00 UTC", "Sat 22:00-02:00 ../etc/passwd", "Sat 22:00-02:00 localtime",
+     "9999-12-31T23:00-05:00/PT4H", "2026-11-22T22:00Z/PT99999999999H", "2026-11-22T22:00Z/P9999999D"],
 )  # fmt: skip
 def test_what_is_not_a_window_is_refused(spec: str) -> None:
     with pytest.raises(ValueError, match=r"."):
