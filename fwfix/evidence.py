@@ -32,7 +32,8 @@ hosts.csv      one line a host
 probes.csv     every probe: when, from where, to what, and what it met
 junit.xml      one test case a host
 events.jsonl   the journal of the run, oldest first; each event names the digest of the one before
-texts/         scripts as they were run and what the hosts answered, named by SHA-256 in events.jsonl
+texts/         scripts as they were run, which templates they came from, and what the hosts answered, named by
+               SHA-256 in events.jsonl
 manifest.json  SHA-256 of every other file
 manifest.json.KEY.sig  where it was signed: ssh-keygen -Y verify -n fwfix-evidence -f ALLOWED_SIGNERS
                -I WHO -s manifest.json.KEY.sig < manifest.json

@@ -99,6 +99,8 @@ def texts_of(event: Event) -> Iterator[str]:
     if isinstance(script, dict):
         yield script["sha256"]
         yield from script["attachments"].values()
+        if "templates_sha256" in script:  # once they stood in the event itself
+            yield script["templates_sha256"]
     if isinstance(answer, dict):
         yield answer["stdout"]
         yield answer["stderr"]

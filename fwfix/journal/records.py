@@ -3,7 +3,7 @@
 import sqlite3
 import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 
 from fwfix.errors import JournalError
@@ -12,13 +12,11 @@ from fwfix.journal.hosts import host_to_json
 from fwfix.journal.values import RunStart
 from fwfix.model.host import Host
 from fwfix.model.outcome import Outcome
-from fwfix.model.script import Invocation, Result
+from fwfix.model.script import Invocation, Result, TemplateOrigin
 from fwfix.report import timestamp
 
 # A script of 30 kB packs to about a quarter; a higher level costs more time than it saves.
 _PACKING = 1
-# Shorter texts are mostly answers, which differ by host.
-_SHARED = 4096
 # To pack so little takes fifty times longer than to write it.
 _PLAIN = 1024
 
@@ -32,9 +30,9 @@ class Texts:
 
     by_digest: dict[str, Packed] = field(default_factory=dict)
 
-    def add(self, text: str) -> str:
-        """Pack a text and return its digest."""
-        digest, packed = _pack_shared(text) if len(text) >= _SHARED else _pack(text)
+    def add(self, text: str, *, shared: bool = False) -> str:
+        """Pack a text and return its digest; `shared` where other hosts have the same."""
+        digest, packed = _pack_shared(text) if shared else _pack(text)
         self.by_digest.setdefault(digest, packed)
         return digest
 
@@ -46,7 +44,7 @@ def _pack(text: str) -> tuple[str, Packed]:
 
 
 # All hosts of a fleet run the same few scripts; packing one takes longer than all the rest of an event.
-_pack_shared = lru_cache(maxsize=32)(_pack)
+_pack_shared = lru_cache(maxsize=64)(_pack)
 
 
 def unpack(packed: Packed) -> str:
@@ -125,15 +123,18 @@ def script_body(invocation: Invocation, texts: Texts) -> dict[str, object]:
     script = invocation.script
     return {
         "name": script.name,
-        "sha256": texts.add(script.text),
+        "sha256": texts.add(script.text, shared=True),
         "changes": script.changes,
         "arguments": list(invocation.arguments),
-        "attachments": {name: texts.add(text) for name, text in invocation.attachments.items()},
-        "templates": [
-            {"name": template.name, "origin": template.origin, "sha256": template.sha256}
-            for template in script.templates
-        ],
+        "attachments": {name: texts.add(text, shared=True) for name, text in invocation.attachments.items()},
+        "templates_sha256": texts.add(_named(script.templates), shared=True),
     }
+
+
+@lru_cache(maxsize=32)
+def _named(templates: tuple[TemplateOrigin, ...]) -> str:
+    """Say where the templates of a script were found; longer than all else that is said of the script."""
+    return canonical([asdict(template) for template in templates])
 
 
 def answer_body(result: Result, texts: Texts) -> dict[str, object]:

@@ -1,5 +1,6 @@
 """The journal on a real disk: what goes in comes out, in order, and edits are seen."""
 
+import json
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import pytest
 
 from fwfix.errors import JournalError, UsageError
 from fwfix.journal import InForce, Journal, RunStart, RunState
+from fwfix.journal.checking import texts_of
 from fwfix.journal.database import FILE_NAME
 from fwfix.model.host import (
     Become,
@@ -134,6 +136,10 @@ def test_a_script_is_kept_word_for_word_with_its_arguments(journal: Journal) -> 
     assert journal.text(script["sha256"]) == ARM.script.text
     assert journal.text(script["attachments"]["rollback.sh"]) == "iptables -D INPUT 1\n"
     assert script["arguments"] == ["120", "ops"]
+    assert json.loads(journal.text(script["templates_sha256"])) == [
+        {"name": "linux/arm.sh.j2", "origin": "builtin", "sha256": "00"}
+    ]
+    assert script["templates_sha256"] in texts_of(event)
 
 
 def test_an_answer_is_kept_word_for_word(journal: Journal) -> None:
