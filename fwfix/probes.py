@@ -14,6 +14,7 @@ from fwfix.model.policy import Address, Protocol
 
 # C7: below a second IPv6 rejects and rate-limited ICMP are misread; all attempts must agree.
 ATTEMPT_SECONDS = 3.0
+SHORTEST_ATTEMPT = 1.0
 ATTEMPTS = 2
 # Silence is what UDP says whether it is open or not (C9), so there is little to wait for.
 UDP_ATTEMPT_SECONDS = 0.4
@@ -62,9 +63,23 @@ class Probing:
     `wait` may be called again and again: each call goes on where the last one ended.
     """
 
-    def __init__(self, targets: Sequence[Target], *, attempts: int = ATTEMPTS) -> None:
+    def __init__(
+        self,
+        targets: Sequence[Target],
+        *,
+        attempts: int = ATTEMPTS,
+        within: float = ATTEMPTS * ATTEMPT_SECONDS,
+    ) -> None:
+        """Start.
+
+        Args:
+            targets: what to try; all of them at once.
+            attempts: how often, where nothing answers.
+            within: seconds for all attempts; where that is too short, there is one, and a shorter one.
+        """
         self._selector = selectors.PollSelector()  # few sockets: nothing to set up and to tear down
-        self._attempts = attempts
+        self._attempts = attempts if within >= attempts * ATTEMPT_SECONDS else 1
+        self._seconds = max(SHORTEST_ATTEMPT, min(ATTEMPT_SECONDS, within))
         self._started: dict[Target, float] = {}
         self._tries: dict[Target, int] = dict.fromkeys(targets, 0)
         self._ends: dict[Target, float] = {}
@@ -115,7 +130,7 @@ class Probing:
         now = time.monotonic()
         self._started.setdefault(target, now)
         self._tries[target] += 1
-        self._ends[target] = now + (UDP_ATTEMPT_SECONDS if udp else ATTEMPT_SECONDS)
+        self._ends[target] = now + (UDP_ATTEMPT_SECONDS if udp else self._seconds)
         try:
             sock = socket.socket(family, socket.SOCK_DGRAM if udp else socket.SOCK_STREAM)
         except OSError as error:

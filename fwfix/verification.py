@@ -204,8 +204,8 @@ def _after(
 
 def _first_reason(evidence: Evidence, probes: Sequence[Probe], *, accept_unproven: bool) -> Reason | None:
     checks: tuple[Callable[[], Reason | None], ...] = (
+        lambda: _rules(evidence.judgement),  # where our rules do nothing, it says why a port is open
         lambda: _still_open(probes),
-        lambda: _rules(evidence.judgement),
         lambda: _listeners(evidence),
         lambda: _cut_off(probes),
         lambda: None if accept_unproven else _unproven(probes),
@@ -224,7 +224,8 @@ def _still_open(probes: Sequence[Probe]) -> Reason | None:
     return Reason(
         code="still-open",
         message=f"{_ports(opened)} still answered with our rules in place",
-        next="something handles these packets before our rules do: look at its nat table",
+        next="something handles these packets before our rules do: on Linux look at its nat table, "
+        "on Windows for rules that go before every block (authenticated bypass)",
     )
 
 

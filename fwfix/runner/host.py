@@ -26,7 +26,7 @@ from fwfix.lifecycle import (
     evolve,
 )
 from fwfix.model.host import Platform
-from fwfix.model.observation import Observation
+from fwfix.model.observation import Observation, RecordState
 from fwfix.model.outcome import HostReport, Outcome, Probe, Reading, StepRecord
 from fwfix.model.plan import HostPlan, Reason
 from fwfix.model.script import Invocation, Result
@@ -50,6 +50,8 @@ BASELINE_SECONDS = 3.0
 FIRST_PACKET_SECONDS = 0.15
 # A vantage is first given this long: enough where a counter of ours says that its packets came.
 GLANCE_SECONDS = 1.0
+# Of what the timer leaves, the share for probes; the rest is for reading back and for confirming.
+PROBING_SHARE = 2 / 3
 _ASK_PAUSES = (0.5, 1.0, 2.0, 5.0)
 # These announce themselves, with the script that they send.
 # What to do where a host refused a step; elsewhere the outcome says it.
@@ -57,6 +59,12 @@ _WAY_OUT = {
     "locked": "wait until that run has ended (fwfix status says when), then plan this host again",
     "record-exists": "a plan is applied to a host once: make a new one",
 }
+# Whatever verification finds then, this is why.
+_UNDONE = Reason(
+    code="lost-race",
+    message="the host undid the run before it was verified: its timer fired, or somebody rolled it back",
+    next="apply again; where the time was too short, with a longer --confirm-within",
+)
 _SENDING = frozenset({Step.ARM, Step.APPLY, Step.CONFIRM, Step.REVERT})
 # These change nothing and are announced with the one that they follow: one wait for the disk less each.
 _FOLLOWING = {Step.OBSERVE: Step.BASELINE, Step.APPLY: Step.VERIFY}
@@ -234,7 +242,8 @@ class HostRun:
 
     def _verify(self, state: State) -> Event:
         targets = self._lookout.targets(self._plan)
-        with Probing(targets) as probing:
+        left = self._latest(state) - time.monotonic()
+        with Probing(targets, within=left * PROBING_SHARE) as probing:
             probing.wait(until=time.monotonic() + FIRST_PACKET_SECONDS)
             self._fresh = self._context.open(self._plan.host)
             verdict = self._settle(probing, self._fresh, state)
@@ -251,6 +260,8 @@ class HostRun:
             evidence = self._evidence(observation, probing.readings() + elsewhere)
             self._context.counters[self._plan.host.name] = evidence.judgement.counters
             verdict = judge_evidence(evidence, accept_unproven=self._options.accept_unproven)
+            if verdict.reason is not None and self._is_undone(observation):
+                return replace(verdict, reason=_UNDONE)
             if verdict.settled or time.monotonic() >= latest:
                 return verdict
             until = min(latest, time.monotonic() + BASELINE_SECONDS)
@@ -317,6 +328,12 @@ class HostRun:
         if differs is None or state.cause is None:
             return Checked(reason=differs)
         return Checked(reason=replace(state.cause, message=f"{state.cause.message}; {differs.message}"))
+
+    def _is_undone(self, observation: Observation) -> bool:
+        undone = (RecordState.REVERTING, RecordState.REVERTED)
+        return any(
+            each.run_id == self._context.run_id and each.state in undone for each in observation.records
+        )
 
     # --- what the steps share --------------------------------------------------------------
 

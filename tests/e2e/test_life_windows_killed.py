@@ -3,7 +3,7 @@
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -185,6 +185,19 @@ def test_recover_reverts_at_once_what_a_killed_controller_left_armed_on_a_twin(
     assert site.rules("saw-rules") == before
     assert site.is_open("saw-rules")
     site.fwfix.wait_for(lambda: site.is_quiet("saw-rules"), "the end of the task")
+
+
+def test_a_run_that_somebody_undoes_while_it_is_verified_says_so(make_windows: MakeSite) -> None:
+    site = make_windows("undone")
+    before = site.rules("undone")
+    started = site.fwfix.start("apply")
+    site.await_moment(started, "said-verify")
+    (run_id,) = site.records("undone")
+    other = replace(site.fwfix, state_dir=site.folder / "other", started=[])
+    assert other.rollback(run_id, "-i", str(other.inventory)).outcome() == "rolled_back"
+    ended = started.end()
+    assert (ended.code, ended.outcome(), ended.reason()) == (3, "reverted", "lost-race")
+    assert site.rules("undone") == before
 
 
 def test_a_twin_on_which_winrm_listens_elsewhere_than_planned_is_skipped(make_windows: MakeSite) -> None:

@@ -68,3 +68,10 @@ def test_an_open_port_is_never_proven() -> None:
     verdict = judged(OPEN, OPEN, Judgement(enforced=KEY))
     assert verdict.reason is not None
     assert verdict.reason.code == "still-open"
+
+
+def test_a_rule_that_is_not_enforced_is_the_reason_for_an_open_port() -> None:
+    verdict = judged(OPEN, OPEN, Judgement(problems=("the firewall is off in the Private profile",)))
+    assert verdict.reason is not None
+    assert verdict.reason.code == "rules-not-in-place"
+    assert "Private" in verdict.reason.message
