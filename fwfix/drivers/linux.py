@@ -65,7 +65,7 @@ class LinuxDriver:
         seen = _circumstances(observation, backend, desired.protections)
         standing = in_force(observation.records)
         scripts, problems = self._scripts(desired, seen, standing)
-        in_place = standing is not None and not problems
+        in_place = not problems
         changes = () if in_place else changes_between(facts, scripts, supersedes=standing)
         return Draft(
             backend=backend,
@@ -85,7 +85,8 @@ class LinuxDriver:
     ) -> tuple[Mapping[str, Script], tuple[str, ...]]:
         """Return the scripts of the run in force where it is all that is wanted, else those of this run."""
         if standing is None:
-            return self._render(desired.run_id, seen), ("no run of fwfix is in force on this host",)
+            lacking = ("no run of fwfix is in force on this host",) if seen.protections else ()
+            return self._render(desired.run_id, seen), lacking
         there = self._render(standing.run_id, seen)
         problems = _problems(seen, standing, there)
         return (there if not problems else self._render(desired.run_id, seen)), problems

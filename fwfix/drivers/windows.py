@@ -80,7 +80,7 @@ class WindowsDriver:
             )
         standing = in_force(observation.records)
         missing = _missing(facts, standing, desired.protections)
-        in_place = standing is not None and not missing
+        in_place = not missing
         run_id = standing.run_id if standing is not None and in_place else desired.run_id
         rules = make_rules(run_id, desired.protections)
         seen = _circumstances(observation, desired.protections, rules)
@@ -182,7 +182,7 @@ def _missing(
 ) -> tuple[str, ...]:
     """Say why the run in force is not all that is wanted."""
     if standing is None:
-        return ("no run of fwfix is in force on this host",)
+        return ("no run of fwfix is in force on this host",) if protections else ()
     rules = make_rules(standing.run_id, protections)
     found = [problem for rule in rules for problem in _differences(facts, rule)]
     return (*found, *_strangers(facts, standing.run_id, rules))
