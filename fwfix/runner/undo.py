@@ -86,7 +86,9 @@ def from_journal(run: RunEntry, limit: str | None, inventory: Inventory | None =
             f"{run_id} is itself a rollback, of {run.target}", next="To apply again: fwfix apply."
         )
     plans = plans_of(run)
-    others = inventory.hosts if inventory is not None else {host.name: host for host in run.others}
+    # A jump host may have been one of the run's own, with nothing to undo on it.
+    everybody = (*run.others, *(entry.host for entry in run.hosts))
+    others = inventory.hosts if inventory is not None else {host.name: host for host in everybody}
     entries = run.changed
     chosen = {host.name for host in _selected([entry.host for entry in entries], limit)}
     undos = tuple(

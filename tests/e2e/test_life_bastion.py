@@ -1,5 +1,7 @@
 """Hosts that only a jump host reaches: its sshd tests their ports where it runs nothing for us."""
 
+import json
+import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -137,3 +139,28 @@ def test_a_jump_host_of_the_inventory_that_opens_no_session_lets_its_sshd_try(ma
     seen = probes(ended)
     assert seen["before", "ipv4"]["result"] == "open"
     assert seen["after", "ipv4"]["proof"].startswith("counter +")
+
+
+def test_a_rollback_from_the_journal_finds_the_jump_host_that_had_nothing_to_change(
+    make_site: "MakeSite",
+) -> None:
+    site = make_site(HostSpec(name="bastion"), HostSpec(name="gw", behind="bastion"))
+
+    def protect_nothing(content: dict[str, Any]) -> None:
+        content["hosts"]["bastion"]["policy"] = []
+
+    site.fwfix.rewrite(protect_nothing)
+    applied = site.fwfix.apply()
+    assert {host["name"]: host["outcome"] for host in applied.document["hosts"]} == {
+        "bastion": "noop",
+        "gw": "applied",
+    }
+    done = subprocess.run(
+        site.fwfix.bare("rollback", "--yes", "--json"),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    hosts = json.loads(done.stdout)["hosts"]
+    assert [(host["name"], host["outcome"]) for host in hosts] == [("gw", "rolled_back")], done.stderr
