@@ -12,6 +12,12 @@ from fwfix.model.policy import Address, Family, Protection, Protocol
 
 CONTROLLER = "controller"
 STRUCTURE = "structure"
+# Whatever verification finds then, this is why.
+UNDONE = Reason(
+    code="lost-race",
+    message="the host undid the run before it was verified: its timer fired, or somebody rolled it back",
+    next="apply again; where the time was too short, with a longer --confirm-within",
+)
 
 Key = tuple[Family, Protocol, int]
 

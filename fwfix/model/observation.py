@@ -42,6 +42,12 @@ class RunRecord:
     foreign: bool = False
 
 
+def is_undone(records: tuple[RunRecord, ...], run_id: str) -> bool:
+    """Tell whether the host undoes a run, or has undone it."""
+    undone = (RecordState.REVERTING, RecordState.REVERTED)
+    return any(each.run_id == run_id and each.state in undone for each in records)
+
+
 def in_force(records: tuple[RunRecord, ...]) -> RunRecord | None:
     """Return the run whose rules are in force: confirmed, and replaced by none that is not reverted."""
     alive = {

@@ -26,7 +26,7 @@ from fwfix.lifecycle import (
     evolve,
 )
 from fwfix.model.host import Platform
-from fwfix.model.observation import Observation, RecordState
+from fwfix.model.observation import Observation, is_undone
 from fwfix.model.outcome import HostReport, Outcome, Probe, Reading, StepRecord
 from fwfix.model.plan import HostPlan, Reason
 from fwfix.model.script import Invocation, Result
@@ -35,6 +35,7 @@ from fwfix.runner.context import SCRIPT_SECONDS, Prepared, RunContext, reason_of
 from fwfix.runner.recheck import Recheck
 from fwfix.runner.vantages import Lookout
 from fwfix.verification import (
+    UNDONE,
     Evidence,
     Verdict,
     compare_with_before,
@@ -59,12 +60,6 @@ _WAY_OUT = {
     "locked": "wait until that run has ended (fwfix status says when), then plan this host again",
     "record-exists": "a plan is applied to a host once: make a new one",
 }
-# Whatever verification finds then, this is why.
-_UNDONE = Reason(
-    code="lost-race",
-    message="the host undid the run before it was verified: its timer fired, or somebody rolled it back",
-    next="apply again; where the time was too short, with a longer --confirm-within",
-)
 _SENDING = frozenset({Step.ARM, Step.APPLY, Step.CONFIRM, Step.REVERT})
 # These change nothing and are announced with the one that they follow: one wait for the disk less each.
 _FOLLOWING = {Step.OBSERVE: Step.BASELINE, Step.APPLY: Step.VERIFY}
@@ -260,8 +255,8 @@ class HostRun:
             evidence = self._evidence(observation, probing.readings() + elsewhere)
             self._context.counters[self._plan.host.name] = evidence.judgement.counters
             verdict = judge_evidence(evidence, accept_unproven=self._options.accept_unproven)
-            if verdict.reason is not None and self._is_undone(observation):
-                return replace(verdict, reason=_UNDONE)
+            if verdict.reason is not None and is_undone(observation.records, self._context.run_id):
+                return replace(verdict, reason=UNDONE)
             if verdict.settled or time.monotonic() >= latest:
                 return verdict
             until = min(latest, time.monotonic() + BASELINE_SECONDS)
@@ -328,12 +323,6 @@ class HostRun:
         if differs is None or state.cause is None:
             return Checked(reason=differs)
         return Checked(reason=replace(state.cause, message=f"{state.cause.message}; {differs.message}"))
-
-    def _is_undone(self, observation: Observation) -> bool:
-        undone = (RecordState.REVERTING, RecordState.REVERTED)
-        return any(
-            each.run_id == self._context.run_id and each.state in undone for each in observation.records
-        )
 
     # --- what the steps share --------------------------------------------------------------
 
