@@ -106,6 +106,7 @@ def plan(
     from fwfix.cli.making import Wishes, make
     from fwfix.cli.reporting import begin, leave, mention_unfinished, output_of
     from fwfix.cli.session import duration, load, make_renderer, protections_of, running
+    from fwfix.loading.calendar import Calendar
     from fwfix.output.observe import make_observer
     from fwfix.runner.log import NoLog
 
@@ -130,6 +131,7 @@ def plan(
     timeout = duration(connect_timeout, "--connect-timeout")
     mention_unfinished(context)
     loaded = load(inventory, limit)
+    Calendar(loaded.inventory).read_files()
     protections = protections_of(loaded)
     if output is not None:
         asked = Asked(required=require_approvals, allowed_signers=allowed_signers)

@@ -5,6 +5,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from difflib import get_close_matches
 from functools import cached_property
 from itertools import islice, takewhile
 from pathlib import Path
@@ -121,7 +122,9 @@ class Calendar:
         try:
             return parse_window(text, timezone)
         except ValueError as exc:
-            raise self._wrong(str(exc), place) from None
+            nearest = get_close_matches(text, self._inventory.windows, n=1)
+            hint = f"; did you mean the window {nearest[0]}?" if nearest else ""
+            raise self._wrong(f"{exc}{hint}", place) from None
 
     def _wrong(self, message: str, place: object) -> InventoryError:
         where = self._inventory.places.get(place) if place is not None else None

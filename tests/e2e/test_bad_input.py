@@ -128,6 +128,17 @@ def test_an_unreadable_key_is_found_before_any_contact(tmp_path: Path, trap: Tra
     assert not trap.touched.is_set()
 
 
+@pytest.mark.parametrize("command", [("plan",), ("apply", "--yes"), ("maintenance",)])
+def test_a_calendar_that_is_missing_is_found_before_any_contact(
+    command: tuple[str, ...], tmp_path: Path, trap: Trap
+) -> None:
+    inventory = tmp_path / "inventory.yaml"
+    inventory.write_text("blackouts: [freeze.ics]\n" + POLICY + host(trap))
+    done = fwfix(*command, "-i", str(inventory), state=tmp_path / "state")
+    expect_refusal(done, "freeze.ics")
+    assert not trap.touched.is_set()
+
+
 def test_a_host_defined_twice_names_both_places(tmp_path: Path, trap: Trap) -> None:
     (tmp_path / "a.yaml").write_text(POLICY + host(trap))
     (tmp_path / "b.yaml").write_text(host(trap))

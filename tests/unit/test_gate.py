@@ -257,6 +257,14 @@ def test_a_bad_window_in_the_inventory_names_its_line(tmp_path: Path) -> None:
         load_inventory([path])
 
 
+def test_a_window_that_is_misspelt_is_told_its_nearest_name(tmp_path: Path) -> None:
+    path = tmp_path / "inventory.yaml"
+    windows = "maintenance_windows:\n  berlin: {recurs: 'Sat 22:00-02:00', timezone: Europe/Berlin}\n"
+    path.write_text(windows + "hosts: {h: {platform: linux}}\n")
+    with pytest.raises(InventoryError, match="did you mean the window berlin"):
+        Calendar(load_inventory([path])).of_text("berln")
+
+
 def test_an_inventory_without_windows_has_an_empty_calendar() -> None:
     calendar = Calendar(Inventory(hosts={}, groups={}, policies={}))
     assert calendar.blackout_at(OPEN) is None
