@@ -128,7 +128,7 @@ def test_an_unreadable_key_is_found_before_any_contact(tmp_path: Path, trap: Tra
     assert not trap.touched.is_set()
 
 
-@pytest.mark.parametrize("command", [("plan",), ("apply", "--yes"), ("maintenance",)])
+@pytest.mark.parametrize("command", [("plan",), ("apply", "--yes")])
 def test_a_calendar_that_is_missing_is_found_before_any_contact(
     command: tuple[str, ...], tmp_path: Path, trap: Trap
 ) -> None:
