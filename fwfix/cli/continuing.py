@@ -209,7 +209,8 @@ def _beside(wish: Continuing, run: RunEntry) -> tuple[Signature, ...]:
     saved = read_signed(wish.plan_file)
     if saved.file.digest != run.plan_digest:
         raise UsageError(
-            f"{run.run_id} did not apply {wish.plan_file}", next="Leave the plan out: the journal has it."
+            f"{wish.plan_file} is not the file that {run.run_id} applied",
+            next=f"The journal has the right one: fwfix apply --continue {run.run_id}.",
         )
     return saved.signatures
 

@@ -75,11 +75,12 @@ def dump_plan(plan: Plan) -> bytes:
     """
     if plan.run_id is None:
         raise PlanFileError("a plan without a run id cannot be saved")
-    return ("".join(_pieces(plan))).encode()
+    text = "".join(_pieces(plan))
+    return f'{text},\n "digest": {_dumped(_digest(text))}\n}}\n'.encode()
 
 
 def _pieces(plan: Plan) -> Iterator[str]:
-    """Yield a plan file, a host a line: a large fleet is never in memory as JSON as a whole."""
+    """Yield a plan file but for its end, a host a line: a fleet is never in memory as JSON as a whole."""
     scripts = _Scripts()
     yield f'{{\n "schema": {_dumped(SCHEMA)}'
     for each in fields(plan):
@@ -93,7 +94,7 @@ def _pieces(plan: Plan) -> Iterator[str]:
     yield ',\n "scripts": {'
     for number, (digest, text) in enumerate(sorted(scripts.written.items())):
         yield f"{',' if number else ''}\n  {_dumped(digest)}: {text}"
-    yield "\n }\n}\n" if scripts.written else "}\n}\n"
+    yield "\n }" if scripts.written else "}"
 
 
 class _Scripts:
@@ -119,7 +120,11 @@ class _Scripts:
 @lru_cache(maxsize=64)
 def _written(script: Script) -> tuple[str, str]:
     text = _dumped(as_json(script))
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest(), text
+    return _digest(text), text
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _with_names(host: HostPlan, scripts: _Scripts) -> Json:
@@ -154,6 +159,7 @@ def parse_plan(content: bytes, *, path: Path | None = None) -> Plan:
         PlanFileError: as for `load_plan`.
     """
     document = _document(content, path)
+    digest = document.pop("digest", None)
     whole, unused = _with_scripts(document, document.pop("scripts", None), path)
     try:
         plan = _adapter().validate_python(whole)
@@ -162,6 +168,10 @@ def parse_plan(content: bytes, *, path: Path | None = None) -> Plan:
     if unused or as_json(plan) != whole:
         raise PlanFileError("holds something that fwfix did not write", path=path, next=_AGAIN)
     _check(plan, path)
+    if _digest("".join(_pieces(plan))) != digest:
+        raise PlanFileError(
+            "was edited: it does not fit its digest", path=path, next="Change the inventory, and plan again."
+        )
     return plan
 
 
@@ -210,7 +220,7 @@ def _with_scripts(
     """
     known = scripts if isinstance(scripts, dict) else {}
     for digest, script in known.items():
-        if hashlib.sha256(_dumped(script).encode("utf-8", "surrogatepass")).hexdigest() != digest:
+        if _digest(_dumped(script)) != digest:
             raise PlanFileError(
                 f"was edited: a script does not fit its digest {digest}",
                 path=path,

@@ -252,6 +252,24 @@ def test_what_is_no_plan_is_refused(content: bytes) -> None:
         parse_plan(content)
 
 
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda document: document["hosts"][0]["host"].update(address="10.1.2.4"),
+        lambda document: document.update(expires_at=None),
+        lambda document: document.pop("digest"),
+        lambda document: document.update(digest="0" * 64),
+    ],
+)
+def test_a_plan_that_somebody_edited_is_refused_whatever_it_was(edit: object) -> None:
+    with pytest.raises(PlanFileError, match="was edited"):
+        parse_plan(edited(edit))
+
+
+def test_only_what_a_plan_says_counts_and_not_how_it_is_laid_out() -> None:
+    assert parse_plan(edited(lambda _: None)) == example_plan()
+
+
 def test_an_unknown_key_deep_inside_is_refused() -> None:
     with pytest.raises(PlanFileError, match="did not write"):
         parse_plan(edited(lambda document: document["hosts"][0]["host"].update(surprise=True)))
