@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from fwfix.runner.rollback import Undo
     from fwfix.runner.undo import Chosen
 
+_EXIT_USAGE = 2
+
 
 def rollback(
     context: typer.Context,
@@ -50,6 +52,8 @@ def rollback(
     from fwfix.cli.consent import ask, require_consent
     from fwfix.cli.reporting import begin, journal_of, leave, write_start
     from fwfix.cli.session import duration, make_renderer, running
+    from fwfix.errors import UsageError
+    from fwfix.model.outcome import NO_RECORD
     from fwfix.model.wording import plural
     from fwfix.output.observe import make_observer
     from fwfix.runner.fleet import each_host
@@ -63,11 +67,13 @@ def rollback(
         chosen = _choose(journal, run, inventory, limit)
         if chosen is None:
             typer.echo(
-                "fwfix: no run in this journal is in force anywhere: there is nothing to undo", err=True
+                "fwfix: no run in this journal is in force anywhere: there is nothing to undo\n"
+                "  fwfix status -i INVENTORY shows what another controller may have left on hosts.",
+                err=True,
             )
             leave(context, begin("rollback", ticket=ticket), [], as_json=as_json)
         ask(f"Undo run {chosen.run_id} on {plural(len(chosen.undos), 'host')}?", yes=yes)
-        begun = begin("rollback", ticket=ticket)
+        begun, known = begin("rollback", ticket=ticket), journal.knows(chosen.run_id)
         hosts = tuple(undo.host for undo in chosen.undos)
         names = {host.name for host in hosts}
         others = tuple(host for host in chosen.others if host.name not in names)
@@ -94,10 +100,17 @@ def rollback(
             reports = {undo.host.name: report for undo, report in each_host(chosen.undos, work, forks=forks)}
             stopped = surroundings.brake.stopped
             interrupted = stopped is not None and stopped.code == "interrupted"
+        found = [reports[host.name] for host in hosts]
+        if not known and all(each.reason is not None and each.reason.code == NO_RECORD for each in found):
+            journal.finish_run(begun.run_id, exit_code=_EXIT_USAGE)
+            raise UsageError(
+                f"neither the journal nor a host that was asked knows run {chosen.run_id}",
+                next="fwfix status -i INVENTORY shows the runs that the hosts have.",
+            )
         leave(
             context,
             begun,
-            [reports[host.name] for host in hosts],
+            found,
             as_json=as_json,
             journal=journal,
             shown_run_id=chosen.run_id,

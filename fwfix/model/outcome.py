@@ -10,6 +10,7 @@ from fwfix.model.policy import Address, Family, Protocol
 
 # The code of the reason where a run was undone, and yet a port is not as it was before it.
 NOT_AS_BEFORE = "not-as-before"
+NO_RECORD = "no-record"
 
 
 class Outcome(StrEnum):

@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from fwfix.errors import FwfixError, JournalError, LostError
 from fwfix.model.host import Host, Platform
 from fwfix.model.observation import Observation, RecordState, RunRecord
-from fwfix.model.outcome import NOT_AS_BEFORE, HostReport, Outcome, Probe, ProbeResult, Reading, Target
+from fwfix.model.outcome import (
+    NO_RECORD,
+    NOT_AS_BEFORE,
+    HostReport,
+    Outcome,
+    Probe,
+    ProbeResult,
+    Reading,
+    Target,
+)
 from fwfix.model.plan import Reason
 from fwfix.model.policy import Address, Service
 from fwfix.probes import probe_now
@@ -108,10 +117,10 @@ class _Rollback:
     def _already(self, record: RunRecord | None, observation: Observation) -> HostReport | None:
         if record is None:
             if self._sent:
-                reason = Reason(code="no-record", message="the record of the run is gone from the host")
+                reason = Reason(code=NO_RECORD, message="the record of the run is gone from the host")
                 return self._report(Outcome.UNKNOWN, reason)
-            self._notes.append(f"there is no record of run {self._undo.run_id} on the host")
-            return self._report(Outcome.NOOP, None)
+            message = f"there is no record of run {self._undo.run_id} on the host"
+            return self._report(Outcome.NOOP, Reason(code=NO_RECORD, message=message))
         if record.foreign:
             reason = Reason(
                 code="foreign-record",

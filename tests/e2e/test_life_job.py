@@ -121,13 +121,15 @@ def test_rollback_without_a_run_needs_a_journal_that_knows_of_one(site: "Site") 
     assert "knows of no run" in ended.stderr
 
 
-def test_rollback_of_a_run_that_no_host_has_a_record_of_says_so(site: "Site") -> None:
-    import subprocess
-
-    argv = site.fwfix.bare("rollback", "20261121T010101Z-abcd", "-i", str(site.fwfix.inventory), "--yes")
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
-    assert done.returncode == 0
-    assert "no record of run 20261121T010101Z-abcd on the host" in done.stdout
+def test_rollback_of_a_run_that_nobody_knows_is_no_success(site: "Site") -> None:
+    applied = site.fwfix.apply()
+    elsewhere = site.second_controller()
+    typo = "20261121T010101Z-abcd"
+    wrong = elsewhere.rollback(typo, code=2)
+    assert f"neither the journal nor a host that was asked knows run {typo}" in wrong.document["error"]["message"]
+    assert site.states() == {applied.run_id: "confirmed"}
+    assert elsewhere.rollback(applied.run_id).outcome() == "rolled_back"
+    assert elsewhere.rollback(applied.run_id).outcome() == "noop"
 
 
 def test_rollback_works_from_the_hosts_records_when_the_journal_is_gone(site: "Site") -> None:
