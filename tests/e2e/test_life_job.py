@@ -126,7 +126,10 @@ def test_rollback_of_a_run_that_nobody_knows_is_no_success(site: "Site") -> None
     elsewhere = site.second_controller()
     typo = "20261121T010101Z-abcd"
     wrong = elsewhere.rollback(typo, code=2)
-    assert f"neither the journal nor a host that was asked knows run {typo}" in wrong.document["error"]["message"]
+    assert (
+        f"neither the journal nor a host that was asked knows run {typo}"
+        in wrong.document["error"]["message"]
+    )
     assert site.states() == {applied.run_id: "confirmed"}
     assert elsewhere.rollback(applied.run_id).outcome() == "rolled_back"
     assert elsewhere.rollback(applied.run_id).outcome() == "noop"
