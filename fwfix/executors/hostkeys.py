@@ -204,8 +204,11 @@ def _revoked_list(path: Path) -> frozenset[bytes]:
 def _unknown(target: Target, blob: bytes) -> HostKeyError:
     port = "" if target.port == 22 else f"-p {target.port} "  # noqa: PLR2004 - the port of ssh
     file = target.user_known_hosts[0] if target.user_known_hosts else "~/.ssh/known_hosts"
-    if target.jumps or target.proxy_command:
-        advice = f"log on once with `ssh -o UserKnownHostsFile={file} {port}{target.user}@{target.address}`"
+    if target.jumps or target.proxy_command or target.aliased:
+        # ssh-keyscan goes straight to the host, and writes its key under the address.
+        alias = f"-o HostKeyAlias={target.key_name} " if target.aliased else ""
+        options = f"-o UserKnownHostsFile={file} {alias}{port}"
+        advice = f"log on once with `ssh {options}{target.user}@{target.address}`"
     else:
         advice = f"run `ssh-keyscan {port}{target.address} >> {file}`"
     return HostKeyError(

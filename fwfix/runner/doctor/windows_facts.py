@@ -9,6 +9,7 @@ _NO = frozenset({"false", "0"})
 _RUNNING = frozenset({"Running", "4"})
 _SERVICES = ("MpsSvc", "BFE", "Schedule")
 _SIGNED = frozenset({"AllSigned", "Restricted"})
+_RESULT = "gpresult /scope computer /h $env:TEMP\\policy.html"
 
 
 def windows_steps(table: Table, host: str, facts: WindowsFacts) -> None:
@@ -43,7 +44,8 @@ def _profiles(table: Table, host: str, facts: WindowsFacts) -> None:
         remedy = Remedy(next="Get-NetFirewallProfile -PolicyStore ActiveStore", on=host)
         table.fail("profiles", f"the firewall does not tell its profiles: {said}", remedy)
     elif off:
-        remedy = Remedy(next=f"Set-NetFirewallProfile -Name {','.join(off)} -Enabled True", on=host)
+        text = f"Set-NetFirewallProfile -Name {','.join(off)} -Enabled True"
+        remedy = Remedy(next=f"{text}   # group policy overrides it: {_RESULT}", on=host)
         table.fail("profiles", f"the firewall is off in {_list(off)}, which is in use", remedy)
     elif excluded:
         names = ",".join(excluded)
@@ -61,7 +63,7 @@ def _group_policy(table: Table, host: str, used: tuple[Profile, ...]) -> None:
         *(f"{p.name}: single ports are ignored" for p in used if p.allow_user_ports.lower() in _NO),
     ]
     if found:
-        text = "gpresult /scope computer /h $env:TEMP\\policy.html   # which policy; block the port in it"
+        text = f"{_RESULT}   # which policy; block the port in it"
         table.fail("group-policy", "; ".join(found), Remedy(next=text, on=host))
     elif not used:
         table.leave_out("group-policy", "needs profiles")

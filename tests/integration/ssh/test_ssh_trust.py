@@ -49,6 +49,17 @@ def test_an_unknown_host_is_refused_and_the_message_says_how_to_add_it(
     assert "SHA256:" in caught.value.message
 
 
+def test_behind_an_alias_the_advice_adds_the_key_under_the_alias(
+    lab: Lab, rig: "Rig", tmp_path: Path
+) -> None:
+    lab_host = lab["demo-linux-1"]
+    rig.ssh_config.write_text("HostKeyAlias printer-gw\n")
+    with pytest.raises(HostKeyError) as caught:
+        rig.open(rig.host(lab_host, known_hosts=known(tmp_path, "")))
+    assert "ssh-keyscan" not in caught.value.next
+    assert f"-o UserKnownHostsFile={tmp_path}/known -o HostKeyAlias=printer-gw " in caught.value.next
+
+
 def test_a_changed_key_is_refused_whatever_the_policy(
     lab: Lab, rig: "Rig", tmp_path: Path, other_key: str
 ) -> None:
