@@ -256,7 +256,7 @@ def measure(count: int, forks: int, folder: Path) -> tuple[dict[str, float], int
             plan,
             context,
             lookout=Lookout(context, (), renderer),
-            limits=Limits(max_fail=0, max_unreachable=0),
+            limits=Limits(run_id=RUN, max_fail=0, max_unreachable=0),
             forks=forks,
             recheck=Recheck(
                 run_id=RUN,

@@ -150,7 +150,7 @@ def carry_out(
     from fwfix.model.wording import plural
 
     plan = made.plan
-    limits = _limits(plan)
+    limits = _limits(plan, work.begun.run_id)
     if not applying.yes:
         output_of(applying.context, as_json=applying.as_json).plan(plan)
         ask(f"Apply this to {plural(sum(map(len, plan.waves)), 'host')}?", yes=False)
@@ -179,11 +179,12 @@ def _roll_back(
     return undo_applied(reports, plans, work.surroundings, forks=applying.forks, because=because)
 
 
-def _limits(plan: Plan) -> Limits:
+def _limits(plan: Plan, run_id: str) -> Limits:
     from fwfix.runner.limits import Limits, parse_limit
 
     count = len(plan.hosts)
     return Limits(
+        run_id=run_id,
         max_fail=parse_limit(plan.max_fail, hosts=count, option="--max-fail"),
         max_unreachable=parse_limit(plan.max_unreachable, hosts=count, option="--max-unreachable"),
     )

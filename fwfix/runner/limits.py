@@ -37,10 +37,12 @@ class Limits:
     """Counts failures and says when it is enough.
 
     Attributes:
+        run_id: whose hosts they are.
         max_fail: failed at or after `arm`, reverted or unknown hosts that are still tolerated.
         max_unreachable: hosts that failed untouched and are still tolerated.
     """
 
+    run_id: str
     max_fail: int
     max_unreachable: int
     failed: int = 0
@@ -61,7 +63,7 @@ class Limits:
                 code="wave-stopped",
                 message=f"failed or reverted: {plural(self.failed, 'host')};"
                 f" --max-fail allows {self.max_fail}",
-                next="look at what failed, then go on with fwfix apply --continue RUN",
+                next=f"look at what failed, then go on with fwfix apply --continue {self.run_id}",
             )
         if self.unreachable > self.max_unreachable:
             return Reason(

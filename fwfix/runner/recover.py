@@ -13,12 +13,6 @@ from fwfix.runner.host import HostRun, Options
 from fwfix.runner.rollback import Undo, roll_back
 from fwfix.runner.vantages import Lookout
 
-_INTERRUPTED = Reason(
-    code="interrupted",
-    message="the controller was gone before this host was started",
-    next="go on with fwfix apply --continue RUN",
-)
-
 _UNCONFIRMED = Reason(
     code="interrupted",
     message="the controller was gone before this host was confirmed",
@@ -44,7 +38,12 @@ def recover_host(
         return roll_back(Undo(host=entry.host, run_id=run.target), context)
     plan = plans.get(entry.name) or HostPlan(host=entry.host, outcome=PlannedOutcome.CHANGE)
     if not entry.may_have_changed:
-        report = untouched_report(plan, Outcome.SKIPPED, _INTERRUPTED)
+        reason = Reason(
+            code="interrupted",
+            message="the controller was gone before this host was started",
+            next=f"go on with fwfix apply --continue {run.run_id}",
+        )
+        report = untouched_report(plan, Outcome.SKIPPED, reason)
         context.log.finish(report)
         context.observer.host_done(report)
         return report

@@ -68,19 +68,23 @@ def test_one_group_keeps_the_order_of_the_inventory(groups: tuple[str, ...]) -> 
     assert all(int(a.name[1:]) < int(b.name[1:]) for a, b in pairwise(in_turns(hosts)))
 
 
+RUN = "20261121T220003Z-4f2a"
+
+
 def report(outcome: Outcome) -> HostReport:
     return HostReport(name="h", address="10.0.0.1", platform="linux", outcome=outcome)
 
 
 def test_a_limit_stops_when_it_is_exceeded_and_names_itself() -> None:
-    limits = Limits(max_fail=1, max_unreachable=1)
+    limits = Limits(run_id=RUN, max_fail=1, max_unreachable=1)
     limits.count(report(Outcome.REVERTED))
     limits.count(report(Outcome.FAILED))
     assert limits.exceeded is None
-    again = Limits(max_fail=0, max_unreachable=1)
+    again = Limits(run_id=RUN, max_fail=0, max_unreachable=1)
     again.count(report(Outcome.UNKNOWN))
     assert again.exceeded is not None
     assert "--max-fail" in again.exceeded.message
+    assert again.exceeded.next.endswith(f"fwfix apply --continue {RUN}")
 
 
 def test_a_smaller_wave_of_a_saved_plan_keeps_what_stands_in_for_each_other_apart() -> None:
