@@ -110,7 +110,12 @@ def main() -> int:
     parser.add_argument("--hosts", type=int, default=100, help="Linux hosts; 0 for none")
     parser.add_argument("--windows", type=int, default=50, help="Windows twins; 0 for none")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--peers", type=Path, help="a virtual environment with ansible-core and pyinfra")
+    # Everybody starts in a folder of the lab: what is said relative to this one must not change its meaning.
+    parser.add_argument(
+        "--peers",
+        type=lambda text: Path(text).absolute(),
+        help="a virtual environment with ansible-core and pyinfra",
+    )
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     missing = requirements()
