@@ -7,17 +7,16 @@ secret, nor the output of a program that was to print one.
 import getpass
 import os
 import shutil
-import signal
 import stat
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 
 from fwfix.errors import SecretError
+from fwfix.programs import run_alone
 from fwfix.secrets import Secret, SecretKind, SecretRef
 
 COMMAND_TIMEOUT_S = 30.0
@@ -241,37 +240,21 @@ def _split_keeping(piece: str, placeholder: str, values: Mapping[str, str]) -> l
 def _from_command(words: tuple[str, ...], timeout: float) -> Secret:
     origin = f"the command {words[0]}"
     try:
-        # A session of its own: on time-out everything that it started can be ended.
-        process = subprocess.Popen(
-            words,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        # A helper that it leaves running may keep stderr open; nobody waits for that.
+        ended = run_alone(words, seconds=timeout, stderr=subprocess.DEVNULL)
     except OSError as exc:
         raise SecretError(f"{origin} cannot be started: {exc.strerror}") from None
-    answered = False
-    with process:
-        try:
-            output, _ = process.communicate(timeout=timeout)
-            answered = True
-        except subprocess.TimeoutExpired:
-            raise SecretError(
-                f"{origin} did not answer within {timeout:g} s",
-                next="Run it by hand: does it wait for somebody, such as to unlock a vault?",
-            ) from None
-        finally:
-            if not answered:
-                # The group outlives its leader where a child holds the pipe open.
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-    if process.returncode != 0:
+    if ended is None:
         raise SecretError(
-            f"{origin} ended with exit status {process.returncode}",
+            f"{origin} did not answer within {timeout:g} s",
+            next="Run it by hand: does it wait for somebody, such as to unlock a vault?",
+        )
+    if ended.returncode != 0:
+        raise SecretError(
+            f"{origin} ended with exit status {ended.returncode}",
             next="Run it by hand to see what it says.",
         )
-    return Secret(_one_line(_decode(output, origin), f"the output of {origin}"))
+    return Secret(_one_line(_decode(ended.stdout, origin), f"the output of {origin}"))
 
 
 def _ask_at_terminal(question: str) -> str:

@@ -98,13 +98,11 @@ class SshConnector:
         return () if jump is None else self._routes.of_jump(jump, deadline=deadline)
 
     def is_direct(self, host: Host, *, deadline: float) -> bool:
-        """Tell whether nothing stands between this machine and a host, so that it sees our own address.
+        """Tell whether nothing stands between this machine and a Linux host, so that it sees our own address.
 
         Raises:
             ConnectError: the settings cannot be honoured.
         """
-        if host.platform is not Platform.LINUX:
-            return host.winrm.jump is None and host.winrm.proxy is None
         route = self._routes.to(host, deadline=deadline)
         return len(route) == 1 and not route[0].target.proxy_command
 

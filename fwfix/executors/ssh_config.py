@@ -4,12 +4,9 @@ import fnmatch
 import os
 import re
 import shutil
-import signal
-import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from pwd import getpwuid
@@ -17,6 +14,7 @@ from pwd import getpwuid
 import paramiko
 
 from fwfix.errors import ConnectError
+from fwfix.programs import run_alone
 
 _SYSTEM = Path("/etc/ssh/ssh_config")
 # Settings that change nothing about where, as whom, or whom we trust; a file with only these is not asked.
@@ -94,6 +92,7 @@ class SshConfig:
         """
         self._path = path
         self._ssh = shutil.which("ssh")
+        # Somebody's script in place of ssh may read any other file.
         self._wrapped = self._ssh is not None and _is_script(Path(self._ssh))
         self._survey = _survey(self._files())
         self._answers: dict[tuple[object, ...], Settings] = {}
@@ -106,7 +105,7 @@ class SshConfig:
         Raises:
             ConnectError: the configuration cannot be read.
         """
-        if not self._survey.relevant and not self._is_wrapped():
+        if not self._survey.relevant and not self._wrapped:
             hashed = "yes" if self._survey.hash_known_hosts else "no"
             return {"hashknownhosts": (hashed,)}
         key = (self._class_of(name), user, port)
@@ -122,17 +121,13 @@ class SshConfig:
         finally:
             turn.release()
 
-    def _is_wrapped(self) -> bool:
-        """Tell whether `ssh` is somebody's script, which may read any other file."""
-        return self._wrapped
-
     def _files(self) -> tuple[Path, ...]:
         if self._path is not None:
             return (self._path,)
         return (home() / ".ssh" / "config", _SYSTEM)
 
     def _class_of(self, name: str) -> object:
-        if self._survey.by_name or self._is_wrapped():
+        if self._survey.by_name or self._wrapped:
             return name
         return tuple(fnmatch.fnmatchcase(name, pattern) for pattern in self._survey.patterns)
 
@@ -143,13 +138,13 @@ class SshConfig:
         command += ["-F", str(self._path)] if self._path is not None else []
         command += ["-l", user] if user is not None else []
         command += ["-p", str(port)] if port is not None else []
-        answer = _run([*command, "--", name], seconds=max(0.1, deadline - time.monotonic()))
+        answer = run_alone([*command, "--", name], seconds=max(0.1, deadline - time.monotonic()))
         if answer is None:
             raise _too_slow(name)
         if answer.returncode != 0:
-            said = " | ".join(answer.stderr.strip().splitlines()[-2:])
+            said = " | ".join(os.fsdecode(answer.stderr).strip().splitlines()[-2:])
             raise ConnectError(f"ssh_config cannot be used for {name}: {said}", next=f"Run `ssh -G {name}`.")
-        return _read(answer.stdout, asked=name)
+        return _read(os.fsdecode(answer.stdout), asked=name)
 
 
 def _is_script(program: Path) -> bool:
@@ -158,26 +153,6 @@ def _is_script(program: Path) -> bool:
             return stream.read(2) == b"#!"
     except OSError:
         return True  # it may be run but not read: let it answer for itself
-
-
-def _run(command: Sequence[str], *, seconds: float) -> subprocess.CompletedProcess[str] | None:
-    """Run a command in a session of its own; None where it took too long, with all that it started."""
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    with process:
-        try:
-            out, err = process.communicate(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)  # what `Match exec` started holds the pipe open
-            return None
-    return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
 def _too_slow(name: str) -> ConnectError:

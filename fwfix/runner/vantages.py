@@ -42,7 +42,7 @@ class Forwarder(Protocol):
         """Return the way to the last jump host in front of a host; empty where there is none."""
 
     def is_direct(self, host: Host, *, deadline: float) -> bool:
-        """Tell whether a host sees our own address."""
+        """Tell whether a Linux host sees our own address."""
 
     def way_to(self, host: Host, *, deadline: float) -> "Route":
         """Return the way to a host."""

@@ -25,6 +25,7 @@ FLOORS = (
     ("rendering",),
     ("loading", "resolve", "approvals"),
     ("secret_store", "report", "state_dir", "whoami", "signing"),
+    ("programs",),
     ("model",),
     ("secrets",),
     ("errors",),

@@ -116,7 +116,7 @@ def test_names_that_the_files_treat_alike_share_one_question(
     (log / "ssh").chmod(0o755)
     monkeypatch.setenv("PATH", f"{log}:/usr/bin:/bin")
     config = SshConfig(tmp_path / "config")
-    monkeypatch.setattr(config, "_is_wrapped", lambda: False)
+    monkeypatch.setattr(config, "_wrapped", False)
     answers = {
         name: config.settings(name, user=None, port=None, deadline=time.monotonic() + 10)
         for name in ("a", "b", "10.0.0.1", "special", "c")
