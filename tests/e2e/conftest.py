@@ -191,6 +191,17 @@ class Controller:
         change(content)
         self.inventory.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
 
+    def leave_armed(self) -> None:
+        """Widen the policy, and kill the controller that applies it before it confirms."""
+
+        def change(content: dict[str, Any]) -> None:
+            content["policies"]["block-raw-printing"]["ports"] = ["jetdirect", "lpd"]
+
+        self.rewrite(change)
+        started = self.start("apply", "--confirm-within", "60s")
+        started.await_step("verify")
+        started.kill()
+
     wait_for = staticmethod(wait_for)
 
     def stop_everything(self) -> None:

@@ -3,7 +3,7 @@
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import pytest
@@ -56,20 +56,30 @@ def run_container() -> RunContainer:
     return run
 
 
-@pytest.fixture
-def proxy() -> Iterator[tuple[str, list[str]]]:
-    """Return the address of a web proxy that opens tunnels, and what it was asked for."""
-    asked: list[str] = []
-    listening = socket.create_server(("127.0.0.1", 0))
-    open_now: list[socket.socket] = []
+Pump = Callable[[socket.socket, socket.socket], None]
 
-    def pump(source: socket.socket, sink: socket.socket) -> None:
+
+@pytest.fixture
+def pump() -> Pump:
+    """Return what carries bytes from one socket to another until either ends."""
+
+    def carry(source: socket.socket, sink: socket.socket) -> None:
         try:
             while data := source.recv(65536):
                 sink.sendall(data)
             sink.shutdown(socket.SHUT_RDWR)
         except OSError:
             return
+
+    return carry
+
+
+@pytest.fixture
+def proxy(pump: Pump) -> Iterator[tuple[str, list[str]]]:
+    """Return the address of a web proxy that opens tunnels, and what it was asked for."""
+    asked: list[str] = []
+    listening = socket.create_server(("127.0.0.1", 0))
+    open_now: list[socket.socket] = []
 
     def serve() -> None:
         while True:

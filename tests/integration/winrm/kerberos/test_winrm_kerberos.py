@@ -64,20 +64,14 @@ def test_inside_tls_the_very_first_message_is_bound_to_the_certificate(
 
 
 @pytest.fixture
-def middleman(tmp_path: Path, identity: TlsIdentity) -> Iterator[tuple[Callable[[int], int], TlsIdentity]]:
+def middleman(
+    tmp_path: Path, identity: TlsIdentity, pump: Callable[[socket.socket, socket.socket], None]
+) -> Iterator[tuple[Callable[[int], int], TlsIdentity]]:
     """Return somebody who ends TLS on the way to a port, and the certificate that he shows."""
     shown = write_self_signed(tmp_path, "middle", CertificateWish(names=(SERVER,)))
     listening = socket.create_server(("127.0.0.1", 0))
     trusting = ssl.create_default_context(cafile=str(identity.certificate))
     threads: list[threading.Thread] = []
-
-    def pump(source: socket.socket, sink: socket.socket) -> None:
-        try:
-            while data := source.recv(65536):
-                sink.sendall(data)
-            sink.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            return
 
     def serve(port: int) -> None:
         plain, _ = listening.accept()
