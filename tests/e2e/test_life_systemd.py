@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.lab
 
 BOOT = Path(__file__).with_name("boot_systemd.sh")
+DROP_IN = "/run/systemd/control/fwfix.service.d"
 ABLE = """\
 [ -x /lib/systemd/systemd ] || { echo "no systemd is installed" >&2; exit 1; }
 mount -t cgroup2 none /mnt && mkdir "/mnt/$1" && echo 0 >"/mnt/$1/cgroup.procs" && unshare --cgroup true
@@ -203,12 +204,21 @@ def test_confirmed_rules_are_loaded_after_the_sites_own_at_every_boot(site: "Sit
 
 @pytest.mark.parametrize("verb", ["restart", "reload"])
 def test_our_rules_come_back_when_systemd_loads_the_sites_own_again(site: "Site", verb: str) -> None:
+    # It has loaded our rules and is not yet active: the moment at which systemd drops a reload.
+    inside(site, f"mkdir -p {DROP_IN} && printf \"[Service]\\nExecStartPost=/bin/sleep 1\\n\" >{DROP_IN}/slow.conf")
     site.fwfix.apply()
     systemctl(site, f"{verb} {service(site)}.service")
     site.wait_for(site.is_blocked, "our rules")
     assert site.fwfix.run("verify", code=0).outcome() == "ok"
     assert site.fwfix.rollback().outcome() == "rolled_back"
     assert site.is_open()
+
+
+def test_our_rules_come_back_however_often_they_are_loaded(site: "Site") -> None:
+    site.fwfix.apply()
+    for _ in range(7):
+        inside(site, "systemctl restart fwfix.service")
+    assert site.is_blocked()
 
 
 def test_a_boot_while_a_run_is_armed_undoes_that_run_and_loads_the_confirmed_one(site: "Site") -> None:
