@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.lab
 
 BOOT = Path(__file__).with_name("boot_systemd.sh")
+SLOW_START = "ExecStartPost=/bin/sleep 1"
 DROP_IN = "/run/systemd/control/fwfix.service.d"
 ABLE = """\
 [ -x /lib/systemd/systemd ] || { echo "no systemd is installed" >&2; exit 1; }
@@ -205,7 +206,7 @@ def test_confirmed_rules_are_loaded_after_the_sites_own_at_every_boot(site: "Sit
 @pytest.mark.parametrize("verb", ["restart", "reload"])
 def test_our_rules_come_back_when_systemd_loads_the_sites_own_again(site: "Site", verb: str) -> None:
     # It has loaded our rules and is not yet active: the moment at which systemd drops a reload.
-    inside(site, f"mkdir -p {DROP_IN} && printf \"[Service]\\nExecStartPost=/bin/sleep 1\\n\" >{DROP_IN}/slow.conf")
+    inside(site, f'mkdir -p {DROP_IN} && printf "[Service]\\n{SLOW_START}\\n" >{DROP_IN}/slow.conf')
     site.fwfix.apply()
     systemctl(site, f"{verb} {service(site)}.service")
     site.wait_for(site.is_blocked, "our rules")
