@@ -265,7 +265,9 @@ class Site:
 
     def states(self, host: LabHost | None = None) -> dict[str, str]:
         """What the records on a host say: the state of every run."""
-        found = self.sh(f"cd {BASE}/runs 2>/dev/null && ls -d */state.* || :", host).split()
+        # Names alone: between a name and a second look at it the state may have been renamed.
+        found = self.sh(f"cd {BASE}/runs 2>/dev/null && printf '%s\\n' */state.[a-z]* || :", host).split()
+        found = [path for path in found if not path.endswith("*")]
         return {path.partition("/")[0]: path.rpartition(".")[2] for path in found}
 
     def await_state(self, wanted: str, host: LabHost | None = None, *, patience: float = PATIENCE) -> None:

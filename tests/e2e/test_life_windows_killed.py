@@ -192,9 +192,11 @@ def test_a_run_that_somebody_undoes_while_it_is_verified_says_so(make_windows: M
     before = site.rules("undone")
     started = site.fwfix.start("apply")
     site.await_moment(started, "said-verify")
+    started.send(signal.SIGSTOP)  # or it may be faster than the other, and confirm
     (run_id,) = site.records("undone")
     other = replace(site.fwfix, state_dir=site.folder / "other", started=[])
     assert other.rollback(run_id, "-i", str(other.inventory)).outcome() == "rolled_back"
+    started.send(signal.SIGCONT)
     ended = started.end()
     assert (ended.code, ended.outcome(), ended.reason()) == (3, "reverted", "lost-race")
     assert site.rules("undone") == before
