@@ -77,12 +77,11 @@ def endpoint_of(host: Host) -> Endpoint:
     """Read the settings of a host.
 
     Raises:
-        ConnectError: they do not go together, or would send a password in clear.
+        ConnectError: they do not go together, are not enough, or would send a password in clear.
     """
     winrm = host.winrm
     for conflict in winrm_conflicts(winrm):
         raise _wrong(host, conflict.message, conflict.advice)
-    _check_complete(host)
     encrypted = winrm.scheme == "https"
     trust = TlsTrust(
         ca_file=winrm.ca_file,
@@ -102,17 +101,6 @@ def endpoint_of(host: Host) -> Endpoint:
         proxy=winrm.proxy or "",
         jump=winrm.jump or "",
     )
-
-
-def _check_complete(host: Host) -> None:
-    winrm = host.winrm
-    match winrm.transport:
-        case WinrmTransport.NTLM | WinrmTransport.BASIC if not winrm.user or winrm.password is None:
-            raise _wrong(host, f"transport {winrm.transport} needs user and password", "Add them.")
-        case WinrmTransport.CERTIFICATE if winrm.cert_file is None or winrm.key_file is None:
-            raise _wrong(host, "transport certificate needs cert_file and key_file", "Add both.")
-        case _:
-            pass
 
 
 def _wrong(host: Host, what: str, advice: str) -> ConnectError:

@@ -64,7 +64,7 @@ class HostChecker:
 
         Raises:
             InventoryError: one does not exist, two disagree, they name a management port or too many ports,
-                or settings of WinRM contradict each other.
+                or settings of WinRM contradict each other or are not enough.
         """
         if host.policies not in self._checked:
             self._check_policies(host)
@@ -76,11 +76,12 @@ class HostChecker:
         if host.platform is not Platform.WINDOWS:
             return
         for conflict in winrm_conflicts(host.winrm):
-            raise wrong(
-                self._where(host.name, "winrm", conflict.key),
-                f"host {host.name}: winrm: {conflict.message}",
-                hint=conflict.advice,
-            )
+            if conflict.key is not None:
+                raise wrong(
+                    self._where(host.name, "winrm", conflict.key),
+                    f"host {host.name}: winrm: {conflict.message}",
+                    hint=conflict.advice,
+                )
 
     def _check_policies(self, host: Host) -> None:
         place = self._where(host.name, "policy") if host.policies else None

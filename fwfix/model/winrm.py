@@ -10,20 +10,20 @@ WINRM_PORTS = {"http": 5985, "https": 5986}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WinrmConflict:
-    """Two settings that contradict each other.
+    """Settings that contradict each other, or that lack another one.
 
     Attributes:
-        key: the setting to look at.
+        key: the setting to look at; None where nothing says yet how to log on, which may come later.
         advice: the valid choice.
     """
 
-    key: str
+    key: str | None
     message: str
     advice: str
 
 
 def winrm_conflicts(winrm: WinrmSettings) -> Iterator[WinrmConflict]:
-    """Yield what cannot work, or would send a password in clear; what is merely missing is not here."""
+    """Yield what cannot work, or would send a password in clear."""
     encrypted = winrm.scheme == "https"
     if winrm.scheme not in WINRM_PORTS:
         yield WinrmConflict(
@@ -57,3 +57,24 @@ def winrm_conflicts(winrm: WinrmSettings) -> Iterator[WinrmConflict]:
         yield WinrmConflict(
             key="jump", message="proxy and jump cannot both be set", advice="Leave one of them out."
         )
+    needed = _needed(winrm.transport)
+    missing = [key for key in needed if not getattr(winrm, key)]
+    if missing:
+        said = [key for key in needed if key not in missing]
+        chosen = ["transport"] if winrm.transport is not WinrmSettings().transport else []
+        yield WinrmConflict(
+            key=next(iter(said + chosen), None),
+            message=f"transport {winrm.transport} needs {' and '.join(needed)}",
+            advice=f"Add {' and '.join(f'`{key}: {needed[key]}`' for key in missing)}.",
+        )
+
+
+def _needed(transport: WinrmTransport) -> dict[str, str]:
+    """Return the settings that a transport cannot do without, each with an example."""
+    match transport:
+        case WinrmTransport.NTLM | WinrmTransport.BASIC:
+            return {"user": "ops", "password": "{env: OPS_PASSWORD}"}
+        case WinrmTransport.CERTIFICATE:
+            return {"cert_file": "ops.pem", "key_file": "ops.key"}
+        case WinrmTransport.KERBEROS:
+            return {}

@@ -408,9 +408,14 @@ def test_the_parsers_own_messages_repeat_no_character_of_a_secret(
         (r"transport: kerberos, user: 'CORP\ops'", ["Kerberos", "user@REALM"]),
         ("proxy: 'https://proxy:3128'", ["https proxy", "http proxy, or jump"]),
         ("proxy: 'http://proxy:3128', jump: bastion", ["proxy and jump", "one of them"]),
+        ("transport: certificate", ["needs cert_file and key_file", "`cert_file: ops.pem` and `key_file: "]),
+        ("transport: certificate, cert_file: c.pem", ["key_file", "Add `key_file: ops.key`"]),
+        ("transport: basic", ["basic needs user and password", "`password: {env: OPS_PASSWORD}`"]),
+        ("transport: basic, password: {env: PW}", ["Add `user: ops`"]),
+        (r"user: 'CORP\ops'", ["ntlm needs user and password", "Add `password: {env: OPS_PASSWORD}`"]),
     ],
 )
-def test_settings_of_winrm_that_contradict_each_other_are_an_error_at_load_time(
+def test_settings_of_winrm_that_contradict_each_other_or_are_not_enough_are_an_error_at_load_time(
     tmp_path: Path, settings: str, words: list[str]
 ) -> None:
     text = f"hosts:\n  w:\n    platform: windows\n    winrm: {{{settings}}}\n"
@@ -427,6 +432,19 @@ def test_settings_of_winrm_that_a_host_inherits_are_judged_together(tmp_path: Pa
     message = refusal(tmp_path, text)
     assert message.startswith("2:")
     assert "host w" in message
+
+
+def test_what_a_transport_of_winrm_needs_may_come_from_anywhere(tmp_path: Path) -> None:
+    path = tmp_path / "i.yaml"
+    path.write_text(
+        "defaults: {platform: windows, winrm: {transport: certificate}}\n"
+        "groups: {g: {winrm: {cert_file: c.pem}}}\n"
+        "hosts:\n"
+        "  w: {groups: [g], winrm: {key_file: c.key}}\n"
+        "  k: {winrm: {transport: kerberos}}\n"
+        "  n: {winrm: {transport: ntlm}}\n"
+    )
+    assert load_inventory([path]).hosts
 
 
 def test_settings_of_winrm_do_not_matter_to_a_linux_host(tmp_path: Path) -> None:

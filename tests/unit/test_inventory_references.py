@@ -49,7 +49,7 @@ def test_a_whole_inventory_has_no_problem(tmp_path: Path) -> None:
             platform: linux
             policy: p
             ssh: {identity_file: key, known_hosts: known, passphrase: {env: PP}}
-          b: {platform: windows, groups: [g], winrm: {ca_file: ca.pem, password: {file: pw}}}
+          b: {platform: windows, groups: [g], winrm: {ca_file: ca.pem, user: u, password: {file: pw}}}
         """,
     )
     assert problems(inventory, PP="x") == []
@@ -113,7 +113,7 @@ def test_only_what_the_chosen_hosts_need_is_checked(tmp_path: Path) -> None:
     inventory = load(
         tmp_path,
         """
-        defaults: {ssh: {password: {env: A}, become_password: {env: B}}, winrm: {password: {env: C}}}
+        defaults: {ssh: {password: {env: A}, become_password: {env: B}}, winrm: {user: u, password: {env: C}}}
         hosts:
           a: {platform: linux, ssh: {jump: j}}
           w: {platform: windows}
