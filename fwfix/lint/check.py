@@ -11,6 +11,8 @@ from fwfix.lint.finding import Finding, Problem
 from fwfix.lint.powershell import check_powershell
 from fwfix.lint.rendering import Rendered, render_all
 from fwfix.lint.shell import check_shell, shells
+from fwfix.lint.values import check_values
+from fwfix.rendering.environment import make_environment
 from fwfix.rendering.loader import BUILTIN, TracingLoader, builtin_templates, template_names
 
 _PLACED = re.compile(r"(?P<file>[^:\n]+)(?::(?P<line>[0-9]+))?: (?P<message>.*)", re.DOTALL)
@@ -29,7 +31,7 @@ def check_templates(directories: Sequence[Path]) -> Report:
     """Render every script, the site's own templates in front of the built-in ones, and check it."""
     scripts, errors = render_all(directories)
     loader = TracingLoader(directories)
-    findings = {_unrendered(error, loader) for error in errors}
+    findings = {_unrendered(error, loader) for error in errors} | set(_unquoted(loader))
     for script in scripts:
         for problem in _check(script):
             name, line = script.place(problem.line)
@@ -41,6 +43,13 @@ def check_templates(directories: Sequence[Path]) -> Report:
         shells=tuple(" ".join(words) for words in shells()),
         findings=tuple(sorted(findings)),
     )
+
+
+def _unquoted(loader: TracingLoader) -> Iterator[Finding]:
+    environment = make_environment(loader)
+    for name in loader.list_templates():
+        for problem in check_values(environment, name, loader.text(name)):
+            yield Finding(file=_file(name, loader), line=problem.line, message=problem.message)
 
 
 def _check(script: Rendered) -> tuple[Problem, ...]:

@@ -9,6 +9,7 @@ from typer.testing import CliRunner, Result
 
 from fwfix.cli.main import app
 from fwfix.lint.check import check_templates, check_xml
+from fwfix.lint.finding import Finding
 from fwfix.lint.rendering import render_all
 from fwfix.lint.shell import check_shell, shells
 from fwfix.rendering.loader import builtin_templates
@@ -127,6 +128,57 @@ def test_an_error_in_an_own_template_is_named_with_file_line_and_what_would_be_r
     assert finding.startswith(f"{tmp_path / name}:{line}: ")
     for word in words:
         assert word in finding
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "words"),
+    [
+        ("windows", "$t = '{{ desired }}'", ("{{ desired }} goes into", "write {{ desired | ps }}")),
+        ("windows", '$t = "of {{ fwfix_version }}."', ("write {{ fwfix_version | ps }}, without quotes",)),
+        ("windows", "$t = {{ desired }}", ("write {{ desired | ps }}",)),
+        ("windows", "$t = {{ desired | sh }}", ("goes into the script as it is",)),
+        ("windows", '$t = "{{ desired | ps }}"', ("stands in quotes", "the filter ps sets its own")),
+        ("linux", "t='{{ desired }}'", ("{{ desired }} goes into", "write {{ desired | sh }}")),
+        ("linux", 't="it\'s # $(date) {{ iptables }}"', ("write {{ iptables | sh }}",)),
+        ("linux", "t='{{ desired | sh }}'", ("stands in quotes", "the filter sh sets its own")),
+        ("linux", "[ -n {{ desired }} ]", ("write {{ desired | sh }}",)),
+    ],
+)
+def test_a_value_that_is_quoted_by_hand_or_not_at_all_is_found_with_its_line(
+    tmp_path: Path, name: str, line: str, words: tuple[str, ...]
+) -> None:
+    findings = _with_first_line(tmp_path, name, line)
+    (found,) = {finding for finding in findings if "{{" in finding.message}
+    assert found.line == 1
+    assert all(word in found.message for word in words), found
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("windows", "$t = 'run {{ run_id }}'"),
+        ("windows", "$t = @({{ files | default([desired]) | map('ps') | join(', ') }})"),
+        ("windows", "{% set t = desired | ps %}$t = {{ t }} # desired: {{ desired }}"),
+        ("linux", 't="{{ run_id }} $(echo {{ desired | sh }}) {{ files | length }}"'),
+        ("linux", "t={{ '' if boot is defined else desired | sh }} # {{ desired }}"),
+        ("linux", "{% macro word(value) %}{{ value | sh }}{% endmacro %}t={{ word(desired) }}"),
+        ("linux", "{% if true %}\n# it's {{ desired }}\n{% endif %}"),
+        ("linux", "cat <<'{{ delimiter }}'\n{{ desired }}\n{{ delimiter }}"),
+    ],
+)
+def test_a_value_that_is_quoted_by_its_filter_or_needs_no_quotes_passes(
+    tmp_path: Path, name: str, line: str
+) -> None:
+    assert not {finding for finding in _with_first_line(tmp_path, name, line) if "{{" in finding.message}
+
+
+def _with_first_line(folder: Path, platform: str, line: str) -> tuple[Finding, ...]:
+    """Check a script with one line in front of the built-in one."""
+    name = f"{platform}/arm.{'ps1' if platform == 'windows' else 'sh'}.j2"
+    target = folder / name
+    target.parent.mkdir()
+    target.write_text(f"{line}\n{(builtin_templates() / name).read_text()}")
+    return check_templates([folder]).findings
 
 
 def test_a_broken_shell_script_is_found_in_its_template(tmp_path: Path) -> None:
