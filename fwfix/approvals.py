@@ -91,7 +91,8 @@ def _read_all(paths: Iterable[Path]) -> Iterator[Signature]:
             found = path.stat()
             if not stat.S_ISREG(found.st_mode) or found.st_size > _LARGEST:
                 raise PlanFileError("is not a signature", path=path)
-            yield Signature(name=path.name, text=path.read_bytes())
+            # Mail and editors change line ends, which ssh-keygen does not read; those of the plan are signed.
+            yield Signature(name=path.name, text=path.read_bytes().replace(b"\r\n", b"\n"))
         except OSError as exc:
             raise PlanFileError(f"cannot be read: {exc.strerror}", path=path) from exc
 

@@ -181,6 +181,18 @@ def test_a_signature_of_a_file_whose_name_goes_on_after_the_plans_is_not_the_pla
     assert [each.name for each in found] == ["plan.json.a.sig", "plan.json.c.d.sig"]
 
 
+def test_line_ends_of_a_signature_may_change_on_its_way_but_not_those_of_the_plan(
+    keys: Path, tmp_path: Path
+) -> None:
+    demand = listed(keys, tmp_path, alice="alice", bob="bob")
+    for each in signed(keys, "alice", "bob"):
+        (tmp_path / each.name).write_bytes(each.text.replace(b"\n", b"\r\n"))
+    found = signatures_beside(tmp_path / "plan")
+    assert len(require(CONTENT, found, plan(), demand)) == 2
+    with pytest.raises(RefusedError, match="does not sign this plan"):
+        require(CONTENT.replace(b"\n", b"\r\n"), found, plan(), demand)
+
+
 def test_what_lies_beside_a_plan_and_cannot_be_a_signature_is_refused_unread(tmp_path: Path) -> None:
     beside = tmp_path / "plan.json.a.sig"
     os.mkfifo(beside)
