@@ -83,11 +83,13 @@ class Answered:
 
     Attributes:
         state: None where there is no record of this run.
+        cleared: there is no record, and a look at the host found no rule of this run either.
         reverts_at: None where no timer is pending.
     """
 
     ok: bool
     state: RecordState | None
+    cleared: bool = False
     reverts_at: float | None = None
     reason: Reason | None = None
 
@@ -253,7 +255,7 @@ def _by_file(state: State, event: Answered, *, now: float) -> State:
     """Go on from what the file says, whichever step it was that told us."""
     match event.state:
         case None | RecordState.ARMING:
-            return _without_record(state, event)
+            return _without_record(state, event, now=now)
         case RecordState.CONFIRMED if _is_ours_to_keep(state):
             return _done(state, Outcome.APPLIED, None)
         case RecordState.ARMED | RecordState.CONFIRMED | RecordState.REVERTING:
@@ -277,12 +279,17 @@ def _not_undone(state: State, event: Answered, *, now: float) -> State:
     return replace(state, step=Step.ASK, cause=state.cause or event.reason)
 
 
-def _without_record(state: State, event: Answered) -> State:
-    reason = event.reason or state.cause
+def _without_record(state: State, event: Answered, *, now: float) -> State:
+    """Wait for the timer, which has read all it needs: somebody who removes the record does not stop it."""
     if Step.APPLY not in state.sent:
         # `arming` changed nothing, and its timer removes the record at its end.
-        return _done(state, Outcome.FAILED, reason)
-    return _done(state, Outcome.UNKNOWN, _joined(state.cause, event.reason) or _NO_RECORD)
+        return _done(state, Outcome.FAILED, event.reason or state.cause)
+    cause = _joined(state.cause, event.reason) or _NO_RECORD
+    if event.cleared and (state.reverts_at is None or now >= state.reverts_at):
+        return replace(state, step=Step.CHECK, cause=cause)
+    if state.reverts_at is None or give_up(state, now=now):
+        return _done(state, Outcome.UNKNOWN, cause)
+    return replace(state, step=Step.ASK, cause=cause)
 
 
 def _joined(first: Reason | None, second: Reason | None) -> Reason | None:
@@ -294,5 +301,5 @@ def _joined(first: Reason | None, second: Reason | None) -> Reason | None:
 _NO_RECORD = Reason(
     code="no-record",
     message="the record of this run is gone from the host",
-    next="look at /var/lib/fwfix on the host and run fwfix verify",
+    next="find out who removed it from /var/lib/fwfix or %ProgramData%\\fwfix, and run fwfix verify",
 )

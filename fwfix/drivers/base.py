@@ -124,3 +124,6 @@ class Driver(Interface):
 
     def judge(self, plan: HostPlan, run_id: str, observation: Observation) -> Judgement:
         """Compare the rules of a run on a host with what the plan wants there, and read their counters."""
+
+    def is_clear(self, plan: HostPlan, run_id: str, observation: Observation) -> bool:
+        """Tell whether an observation shows for certain that a host has no rule of a run."""

@@ -17,7 +17,7 @@ from fwfix.drivers.linux_hazards import LinuxCircumstances, find_linux_hazards, 
 from fwfix.drivers.linux_observation import read_linux_observation
 from fwfix.drivers.plain_words import NONE, to_plain_word
 from fwfix.drivers.published import published_ports
-from fwfix.drivers.standing import Wanted, counters, differences, protected_by
+from fwfix.drivers.standing import Wanted, counters, differences, live_rules, protected_by
 from fwfix.errors import ScriptError
 from fwfix.fingerprint import fingerprint_of
 from fwfix.model.draft import Desired, Draft
@@ -155,6 +155,12 @@ class LinuxDriver:
             counters=counters(facts, run_id),
             uncovered=_uncovered(wanted) if "family-unprotected" in accepted else frozenset(),
         )
+
+    def is_clear(self, plan: HostPlan, run_id: str, observation: Observation) -> bool:
+        """Tell whether an observation shows for certain that a host has no rule of a run."""
+        facts = facts_of(observation)
+        seen = all(family in facts.saves for family, name in RULES.items() if name in plan.scripts)
+        return seen and not any(live_rules(facts, run_id))
 
 
 def _uncovered(wanted: Wanted) -> frozenset[Family]:

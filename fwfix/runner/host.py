@@ -306,8 +306,11 @@ class HostRun:
         self._fresh = with_executor
         observation = self._look(with_executor)
         record = next((each for each in observation.records if each.run_id == self._context.run_id), None)
-        if record is None or record.remaining is None:
-            return Answered(ok=record is not None, state=record.state if record else None)
+        if record is None:
+            cleared = self._driver.is_clear(self._plan, self._context.run_id, observation)
+            return Answered(ok=False, state=None, cleared=cleared)
+        if record.remaining is None:
+            return Answered(ok=True, state=record.state)
         reverts_at = time.monotonic() + record.remaining.total_seconds()
         return Answered(ok=True, state=record.state, reverts_at=reverts_at)
 

@@ -140,6 +140,19 @@ def test_a_disk_that_becomes_read_only_does_not_keep_the_rules_in_force(make_sit
     assert list(site.states().values()) == ["reverted"]
 
 
+def test_a_host_whose_record_is_removed_is_reported_as_it_is_once_its_timer_has_undone_the_run(
+    site: "Site",
+) -> None:
+    before = site.rules()
+    started = site.fwfix.start("apply", "--confirm-within", "8s")
+    started.await_step("verify")
+    site.sh("rm -rf /var/lib/fwfix/runs/*")
+    ended = started.end()
+    assert (ended.code, ended.outcome()) == (3, "reverted")
+    assert site.rules() == before
+    assert site.is_open()
+
+
 def test_a_timer_that_cannot_be_rehearsed_means_that_nothing_is_changed(site: "Site") -> None:
     before = site.rules()
     _replace(site, RESTORES, "exit 1")

@@ -36,11 +36,19 @@ class FakeHost:
     def __init__(self) -> None:
         self.file: RecordState | None = None
         self.loaded = False
+        self.remembers = False
         self.verified_when_confirmed = False
 
     def arm(self) -> bool:
         self.file = RecordState.ARMED
+        self.remembers = True
         return True
+
+    def fire(self) -> None:
+        """End the time: the timer has read what it needs, and undoes what nobody confirmed."""
+        if self.remembers and self.file in (None, RecordState.ARMED):
+            self.file = self.file and RecordState.REVERTED
+            self.loaded = False
 
     def apply(self) -> bool:
         self.loaded = self.file is RecordState.ARMED
@@ -79,7 +87,11 @@ class Life(RuleBasedStateMachine):
         event: Lost | Answered = Lost(reason=WHY)
         if not lost:
             event = Answered(
-                ok=ok, state=self.host.file, reverts_at=self.deadline, reason=None if ok else WHY
+                ok=ok,
+                state=self.host.file,
+                cleared=self.host.file is None and not self.host.loaded,
+                reverts_at=self.deadline,
+                reason=None if ok else WHY,
             )
         self.state = evolve(self.state, event, now=self.now)
 
@@ -120,8 +132,13 @@ class Life(RuleBasedStateMachine):
 
     def _pass(self, seconds: float) -> None:
         self.now += seconds
-        if self.deadline is not None and self.now >= self.deadline and self.host.file is RecordState.ARMED:
-            self.host.undo()
+        if self.deadline is not None and self.now >= self.deadline:
+            self.host.fire()
+
+    @rule(really=st.sampled_from([False] * 5 + [True]))
+    def remove_the_record(self, *, really: bool) -> None:
+        if really:
+            self.host.file = None
 
     @rule(really=st.sampled_from([False] * 5 + [True]))
     def interrupt(self, *, really: bool) -> None:
@@ -221,6 +238,18 @@ def test_a_revert_that_fails_is_tried_again_after_asking_and_not_for_ever(file: 
     again = evolve(asking, refused, now=30.0)
     assert (again.step, again.outcome) == (Step.REVERT, None)
     assert evolve(again, refused, now=10.0 + ASK_BEYOND_SECONDS).outcome is Outcome.UNKNOWN
+
+
+def test_a_host_whose_record_was_removed_is_asked_until_its_timer_has_undone_the_run() -> None:
+    gone = Answered(ok=False, state=None, reason=WHY)
+    waiting = _after(Ready(), Ready(), ARMED, gone)
+    assert (waiting.step, waiting.reverts_at) == (Step.ASK, 120.0)
+    before = evolve(waiting, Answered(ok=False, state=None, cleared=True), now=119.0)
+    assert before.step is Step.ASK
+    assert evolve(before, Answered(ok=False, state=None, cleared=True), now=121.0).step is Step.CHECK
+    late = 120.0 + ASK_BEYOND_SECONDS
+    still = evolve(before, Answered(ok=False, state=None), now=late)
+    assert (still.outcome, still.reason, still.reverts_at) == (Outcome.UNKNOWN, WHY, 120.0)
 
 
 def test_what_was_left_half_way_long_ago_is_reverted_before_anybody_gives_up() -> None:

@@ -216,6 +216,31 @@ def test_a_timer_that_cannot_undo_goes_on_trying(windows: "Windows") -> None:
     assert windows.ours() == []
 
 
+def test_an_unconfirmed_run_whose_record_is_removed_is_undone_all_the_same(windows: "Windows") -> None:
+    before = windows.rules()
+    plan = windows.plan()
+    assert windows.arm(plan, seconds=60).ok
+    assert windows.apply(plan).ok
+    assert not windows.driver.is_clear(plan, RUN, windows.look())
+    windows.host.files.delete_folder(windows.file("")[:-1], recursive=True)
+    windows.wait(lambda: windows.tasks() == [])
+    assert windows.rules() == before
+    assert windows.driver.is_clear(plan, RUN, windows.look())
+
+
+def test_a_record_that_is_removed_while_rules_are_made_leaves_none(windows: "Windows") -> None:
+    before = windows.rules()
+    plan = windows.plan()
+    assert windows.arm(plan, seconds=60).ok
+    record = windows.file("")[:-1]
+    windows.before["New-NetFirewallRule"] = [
+        lambda: windows.host.files.delete_folder(record, recursive=True),
+        lambda: windows.wait(lambda: windows.tasks() == []),
+    ]
+    assert not windows.apply(plan).ok
+    assert windows.rules() == before
+
+
 def test_nothing_is_confirmed_after_the_deadline(windows: "Windows") -> None:
     plan = windows.plan()
     assert windows.arm(plan, seconds=60).ok
