@@ -2,7 +2,7 @@
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from difflib import get_close_matches
@@ -151,25 +151,49 @@ def read_ics(path: Path) -> tuple[Opening, ...]:
     except ValueError as exc:
         raise InventoryError(f"is not a calendar: {exc}", path=path) from None
     found: list[Opening] = []
-    for event in calendar.walk("VEVENT"):
+    events = calendar.walk("VEVENT")
+    replaced = _replaced(events, path)
+    for event in events:
+        # One that is shown as free closes too: programs mark events of whole days so by themselves.
         if str(event.get("STATUS", "")).upper() == "CANCELLED":
             continue
         if event.errors:  # icalendar drops what it cannot read; a blackout must not become shorter by it
             raise InventoryError(f"holds an event with a wrong {event.errors[0][0]}", path=path)
         try:
-            found.extend(_event(event, path))
+            found.extend(_event(event, replaced, path))
         except (TypeError, ValueError, OverflowError) as exc:
             raise InventoryError(f"holds an event that makes no sense: {exc}", path=path) from None
     return tuple(sorted(found))
 
 
-def _event(event: Any, path: Path) -> Iterator[Opening]:  # noqa: ANN401 - icalendar's own type
+def _replaced(events: Sequence[Any], path: Path) -> Mapping[str, set[date]]:
+    """Return by UID the occurrences that an event of their own moves or cancels."""
+    found: dict[str, set[date]] = {}
+    named = [(str(event["UID"]), event.get("RECURRENCE-ID")) for event in events if "UID" in event]
+    for uid, replaces in named:
+        if "RANGE" in getattr(replaces, "params", ()):
+            raise InventoryError(
+                "holds an event that changes all that follow it in its series (RANGE)",
+                path=path,
+                next="End that series in the calendar program, and begin another one.",
+            )
+        if isinstance(when := getattr(replaces, "dt", None), date):
+            found.setdefault(uid, set()).add(when)
+    return found
+
+
+def _event(event: Any, replaced: Mapping[str, set[date]], path: Path) -> Iterator[Opening]:  # noqa: ANN401 - as above
     start = event.decoded("DTSTART", None)
     if start is None:
         raise InventoryError("holds an event without a start", path=path)
-    for begin in _occurrences(event, start, path):
+    excluded = {item.dt for dates in _listed(event.get("EXDATE")) for item in dates.dts}
+    if "RECURRENCE-ID" not in event:
+        excluded |= replaced.get(str(event.get("UID", "")), set())
+    for begin in _occurrences(event, start, excluded, path):
         yield _closed(begin, *_lengths(event, start))
     for begin, end in _added(event):
+        if begin in excluded:
+            continue
         wall, elapsed = _lengths(event, start) if end is None else (_between(begin, end), timedelta(0))
         yield _closed(begin, wall, elapsed)
 
@@ -210,9 +234,13 @@ def _day_of(when: date) -> date:
     return when.date() if isinstance(when, datetime) else when
 
 
-def _occurrences(event: Any, start: date, path: Path) -> Iterator[date]:  # noqa: ANN401 - icalendar's own type
+def _occurrences(
+    event: Any,  # noqa: ANN401 - icalendar's own type
+    start: date,
+    excluded: set[date],
+    path: Path,
+) -> Iterator[date]:
     rules = _listed(event.get("RRULE"))
-    excluded = {item.dt for dates in _listed(event.get("EXDATE")) for item in dates.dts}
     if start not in excluded:
         yield start  # the first, also where the rule alone would leave it out
     if not rules:
@@ -245,8 +273,8 @@ def _until_by_the_clock(rule: str, zone: tzinfo | None) -> str:
         if found[2] is None:
             return f"UNTIL={found[1]}T235959"
         last = datetime.strptime(found[1] + found[2], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
-        if found[3] and zone is not None:
-            last = last.astimezone(zone)
+        if found[3]:
+            last = last + _AHEAD if zone is None else last.astimezone(zone)
         return f"UNTIL={last:%Y%m%dT%H%M%S}"
 
     return _UNTIL.sub(read, rule)

@@ -1,5 +1,6 @@
 """Blackouts from .ics files: whatever a calendar program writes closes at least as long as it says."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,10 +12,10 @@ from fwfix.loading.calendar import read_ics
 _ZONE = "Europe/Berlin"
 
 
-def _read(tmp_path: Path, *lines: str) -> list[tuple[str, str]]:
+def _read(tmp_path: Path, *lines: str, more: Iterable[str] = ()) -> list[tuple[str, str]]:
     path = tmp_path / "freeze.ics"
     event = ("BEGIN:VEVENT", "UID:1", *lines, "END:VEVENT")
-    path.write_text("\r\n".join(("BEGIN:VCALENDAR", "VERSION:2.0", *event, "END:VCALENDAR", "")))
+    path.write_text("\r\n".join(("BEGIN:VCALENDAR", "VERSION:2.0", *more, *event, "END:VCALENDAR", "")))
     return [(f"{each.start:%m-%dT%H:%M}", f"{each.end:%m-%dT%H:%M}") for each in read_ics(path)]
 
 
@@ -86,3 +87,73 @@ def test_the_first_day_of_an_event_closes_even_where_its_rule_leaves_it_out(tmp_
     starts = [start for start, _ in _read(tmp_path, *lines)]
     assert starts == ["12-02T10:00", "12-04T10:00", "12-11T10:00"]
     assert [start for start, _ in _read(tmp_path, *lines, "EXDATE:20261202T100000Z")] == starts[1:]
+
+
+def test_a_zone_that_the_file_defines_itself_and_one_as_windows_names_it_are_known(tmp_path: Path) -> None:
+    zone = ("BEGIN:STANDARD", "DTSTART:19700101T000000", "TZOFFSETFROM:+0300", "TZOFFSETTO:+0300")
+    own = ("BEGIN:VTIMEZONE", "TZID:Our Zone", *zone, "END:STANDARD", "END:VTIMEZONE")
+    lines = ("DTSTART;TZID=Our Zone:20261124T080000", "DURATION:PT1H")
+    assert _read(tmp_path, *lines, more=own) == [("11-24T05:00", "11-24T06:00")]
+    windows = "DTSTART;TZID=W. Europe Standard Time:20261124T080000"
+    assert _read(tmp_path, windows, "DURATION:PT1H") == [("11-24T07:00", "11-24T08:00")]
+
+
+@pytest.mark.parametrize("zone", ["", ";TZID=Nowhere/City"])
+def test_a_time_without_a_zone_or_in_an_unknown_one_closes_wherever_on_earth_it_is(
+    tmp_path: Path, zone: str
+) -> None:
+    lines = (f"DTSTART{zone}:20261124T080000", f"DTEND{zone}:20261124T090000")
+    assert _read(tmp_path, *lines) == [("11-23T18:00", "11-24T21:00")]
+    early = (f"DTSTART{zone}:20261124T080000", "DURATION:PT1H", "RRULE:FREQ=DAILY;UNTIL=20261124T230000Z")
+    # In Tokyo, say, the end of the series is 08:00 of the next day.
+    assert [start for start, _ in _read(tmp_path, *early)] == ["11-23T18:00", "11-24T18:00"]
+
+
+def test_whole_days_close_from_their_first_beginning_to_their_last_end_on_earth(tmp_path: Path) -> None:
+    day, after = "DTSTART;VALUE=DATE:20261124", "DTEND;VALUE=DATE:20261126"
+    assert _read(tmp_path, day) == [("11-23T10:00", "11-25T12:00")]
+    assert _read(tmp_path, day, after) == [("11-23T10:00", "11-26T12:00")]
+    excluded = _read(tmp_path, day, "RRULE:FREQ=DAILY;UNTIL=20261126", "EXDATE;VALUE=DATE:20261125")
+    assert [start for start, _ in excluded] == ["11-23T10:00", "11-25T10:00"]
+
+
+SERIES = (f"DTSTART;TZID={_ZONE}:20261124T080000", "DURATION:PT1H", "RRULE:FREQ=DAILY;COUNT=3")
+
+
+@pytest.mark.parametrize(
+    "excluded", [f"EXDATE;TZID={_ZONE}:20261125T080000,20261126T080000", "EXDATE:20261125T070000Z"]
+)
+def test_an_occurrence_that_is_taken_out_closes_nothing_in_whichever_zone_it_is_written(
+    tmp_path: Path, excluded: str
+) -> None:
+    starts = [start for start, _ in _read(tmp_path, *SERIES, excluded)]
+    assert starts == ["11-24T07:00", "11-26T07:00"][: 3 - excluded.count("T080000")]
+
+
+@pytest.mark.parametrize(
+    "which", [f"RECURRENCE-ID;TZID={_ZONE}:20261125T080000", "RECURRENCE-ID:20261125T070000Z"]
+)
+def test_an_occurrence_that_was_moved_or_cancelled_closes_at_its_new_time_alone(
+    tmp_path: Path, which: str
+) -> None:
+    def changed(uid: str, *lines: str) -> list[str]:
+        other = ("BEGIN:VEVENT", f"UID:{uid}", which, f"DTSTART;TZID={_ZONE}:20261125T180000", *lines)
+        return [start for start, _ in _read(tmp_path, *SERIES, more=(*other, "END:VEVENT"))]
+
+    assert changed("1", "DURATION:PT1H") == ["11-24T07:00", "11-25T17:00", "11-26T07:00"]
+    assert changed("1", "STATUS:CANCELLED") == ["11-24T07:00", "11-26T07:00"]
+    assert changed("2", "STATUS:CANCELLED") == ["11-24T07:00", "11-25T07:00", "11-26T07:00"]
+
+
+def test_a_change_of_all_that_follow_in_a_series_is_refused(tmp_path: Path) -> None:
+    which = "RECURRENCE-ID;RANGE=THISANDFUTURE:20261125T070000Z"
+    with pytest.raises(InventoryError, match="RANGE"):
+        _read(tmp_path, which, "DTSTART:20261125T170000Z", "DURATION:PT1H")
+
+
+def test_a_cancelled_event_closes_nothing_and_one_that_is_shown_as_free_does(tmp_path: Path) -> None:
+    event = ("DTSTART:20261124T080000Z", "DURATION:PT1H")
+    assert _read(tmp_path, *event, "STATUS:CANCELLED") == []
+    assert _read(tmp_path, *event, "STATUS:TENTATIVE", "TRANSP:TRANSPARENT") == [
+        ("11-24T08:00", "11-24T09:00")
+    ]
