@@ -16,12 +16,20 @@ _LISTENING = {
     Platform.LINUX: "sudo ss -ltnp 'sport = :{port}'; sudo systemctl status ssh sshd",
     Platform.WINDOWS: "winrm enumerate winrm/config/listener",
 }
+# What lets nobody in whatever rules there are cannot be told from here.
+_IN_VAIN = (
+    "; Get-NetFirewallProfile -PolicyStore ActiveStore"
+    " | Format-Table Name,AllowInboundRules,AllowLocalFirewallRules"
+    "   # what may stand in the way, in the profile in use: AllowInboundRules False (shielded; ended by"
+    " Set-NetFirewallProfile -All -AllowInboundRules True) or AllowLocalFirewallRules False"
+    " (group policy ignores local rules; allow the port there)"
+)
 _ADMITTING = {
     Platform.LINUX: "sudo iptables -S INPUT; sudo nft list ruleset",
     Platform.WINDOWS: "New-NetFirewallRule -DisplayName 'WinRM {port}' -Direction Inbound -Protocol TCP "
-    "-LocalPort {port} -Action Allow",
+    f"-LocalPort {{port}} -Action Allow{_IN_VAIN}",
 }
-_ADMITTING_HTTP = "Enable-NetFirewallRule -Name 'WINRM-HTTP-In-TCP*'"
+_ADMITTING_HTTP = f"Enable-NetFirewallRule -Name 'WINRM-HTTP-In-TCP*'{_IN_VAIN}"
 
 
 def look_up(table: Table, address: str, port: int) -> bool:

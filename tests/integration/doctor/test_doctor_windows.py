@@ -81,7 +81,14 @@ def test_a_filtered_port(clinic: "Clinic") -> None:
         found = clinic.examine(clinic.host(full.getsockname()[1]), seconds=0.5)
     assert found.failed == ["port"]
     assert "filtered" in found["port"].message
-    assert found["port"].next.startswith("New-NetFirewallRule ")
+    admit, _, look = found["port"].next.partition("; ")
+    assert admit.startswith("New-NetFirewallRule ")
+    # Such a rule does nothing in shielded mode, or where local rules are not merged: named, not claimed.
+    look, _, why = look.partition("   # ")
+    assert look.startswith("Get-NetFirewallProfile -PolicyStore ActiveStore | ")
+    assert "what may stand in the way" in why
+    assert "Set-NetFirewallProfile -All -AllowInboundRules True" in why
+    assert "group policy ignores local rules" in why
 
 
 def test_tls_on_a_port_of_http(clinic: "Clinic") -> None:
