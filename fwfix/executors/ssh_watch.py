@@ -24,7 +24,7 @@ class Watch:
 
     @contextmanager
     def guard(self, deadline: float, cut: Callable[[], None]) -> Iterator[None]:
-        """Run a block; `cut` is called from another thread if it is still running at the deadline.
+        """Run a block; `cut` is called from another thread if it still runs at the deadline, never after it.
 
         Args:
             deadline: an instant of `time.monotonic()`.
@@ -65,8 +65,10 @@ class Watch:
                 if self._closed:
                     return
                 due = self._next_due()
-            if due is not None:
-                due()
+                # With the lock held, which a block needs to end: a cut that came late would hit whatever is
+                # done next over the same connection.
+                if due is not None:
+                    due()
 
     def _next_due(self) -> Callable[[], None] | None:
         while self._queue and self._queue[0][1] not in self._cuts:

@@ -141,3 +141,23 @@ def test_a_block_that_overstays_is_cut_and_one_that_does_not_is_left_alone() -> 
     assert not never.wait(0.15)
     watch.close()
     assert not [thread for thread in threading.enumerate() if thread.name == "fwfix-ssh-watch"]
+
+
+def test_a_block_does_not_end_while_it_is_being_cut() -> None:
+    watch, begun, order = Watch(), threading.Event(), list[str]()
+
+    def cut() -> None:
+        begun.set()
+        block.join(0.2)
+        order.append("cut")
+
+    def work() -> None:
+        with watch.guard(soon(0.01), cut):
+            begun.wait(5)
+        order.append("left")
+
+    block = threading.Thread(target=work)
+    block.start()
+    block.join(5)
+    assert order == ["cut", "left"]
+    watch.close()
