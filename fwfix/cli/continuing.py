@@ -117,7 +117,7 @@ def _to_go_on(journal: Journal, wish: Continuing) -> RunEntry:
     """
     from fwfix.journal import RunState
 
-    run = journal.run(wish.run_id)
+    run = journal.run(wish.run_id, command="apply")
     if run.command != "apply" or not run.plan_json:
         raise UsageError(f"{run.run_id} is a {run.command}, and only an apply can go on")
     if run.state is RunState.UNFINISHED:

@@ -145,7 +145,7 @@ def _choose(
         inventory = load(paths, None).inventory if paths else None
         return from_journal(entry, limit, inventory)
     if not paths:
-        journal.header(wanted)  # says which runs it may have meant
+        journal.header(wanted, command="apply")  # says which runs it may have meant
         raise AssertionError
     loaded = load(paths, limit)
     return from_inventory(

@@ -40,8 +40,12 @@ class History:
             found = [reading.read_headers(connection, states, run_id=run_id) for run_id in left]
         return tuple(run for runs in found for run in runs if run.state is RunState.UNFINISHED)
 
-    def header(self, run_id: str) -> RunEntry:
+    def header(self, run_id: str, *, command: str | None = None) -> RunEntry:
         """Return one run without its hosts.
+
+        Args:
+            run_id: which.
+            command: where there is none, only runs of this command may have been meant.
 
         Raises:
             UsageError: there is no such run; names those that it may have meant.
@@ -51,20 +55,22 @@ class History:
             found = reading.read_headers(connection, states, run_id=run_id)
             if found:
                 return found[0]
-            raise unknown_run(run_id, reading.read_run_ids(connection))
+            runs = reading.read_headers(connection, states)
+            known = [run.run_id for run in runs if command in (None, run.command)]
+            raise unknown_run(run_id, known, command=command)
 
     def knows(self, run_id: str) -> bool:
         """Tell whether there is such a run."""
         with self._read() as connection:
             return run_id in reading.read_run_ids(connection)
 
-    def run(self, run_id: str) -> RunEntry:
-        """Return one run with its hosts, as their events add up, and its plan.
+    def run(self, run_id: str, *, command: str | None = None) -> RunEntry:
+        """Return one run with its hosts, as their events add up, and its plan; `command` as for `header`.
 
         Raises:
             UsageError: there is no such run; names those that it may have meant.
         """
-        header = self.header(run_id)
+        header = self.header(run_id, command=command)
         with self._read() as connection:
             hosts, others = reading.read_hosts(connection, run_id)
             plan = reading.read_plan(connection, run_id)

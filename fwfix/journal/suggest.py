@@ -15,16 +15,18 @@ def nearest_runs(wanted: str, known: Sequence[str]) -> list[str]:
     return list(dict.fromkeys([*same_ends, *spelt]))[:_MOST]
 
 
-def unknown_run(wanted: str, known: Sequence[str]) -> UsageError:
+def unknown_run(wanted: str, known: Sequence[str], *, command: str | None = None) -> UsageError:
     """Say that a run is not in the journal, and which ones are.
 
     Args:
         wanted: what was asked for.
-        known: all run ids, newest first.
+        known: the ids of the runs that may be meant, newest first.
+        command: the only kind of runs that may be.
     """
     if not known:
+        lacks = f"has no {command}" if command else "is empty"
         return UsageError(
-            f"There is no run {wanted!r}: the journal is empty.", next="Is --state-dir the right one?"
+            f"There is no run {wanted!r}: the journal {lacks}.", next="Is --state-dir the right one?"
         )
     near = nearest_runs(wanted, known)
     if near:

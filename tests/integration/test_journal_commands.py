@@ -14,7 +14,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from fwfix.cli import runs
+from fwfix.cli import main, runs
 from fwfix.cli.options import Program
 from fwfix.errors import JournalError, UsageError
 from fwfix.journal import Journal, RunStart
@@ -155,6 +155,32 @@ def test_an_unknown_run_names_the_nearest(state: Path, tmp_path: Path, command: 
     assert isinstance(result.exception, UsageError)
     assert RUN in result.exception.next
     assert not (tmp_path / "OUT").exists()
+
+
+@pytest.mark.parametrize("command", [("rollback",), ("apply", "--continue")])
+def test_a_rollback_is_not_offered_where_only_an_apply_is_taken(
+    state: Path, command: tuple[str, ...]
+) -> None:
+    undone = "20261122T220003Z-4f2c"
+    with Journal.open(state, now=lambda: START) as journal:
+        journal.start_run(
+            RunStart(
+                run_id=undone,
+                command="rollback",
+                target=RUN,
+                started_at=START,
+                operator="ops",
+                controller="jump01",
+                fwfix_version="0.1.0",
+                hosts=HOSTS,
+            )
+        )
+    words = ["--state-dir", str(state), *command, "20261122T220003Z-4f2b", "--yes"]
+    result = CliRunner().invoke(main.app, words)
+
+    assert isinstance(result.exception, UsageError)
+    assert RUN in result.exception.next
+    assert undone not in result.exception.next
 
 
 def test_check_passes_what_was_written_and_finds_what_was_edited(state: Path) -> None:

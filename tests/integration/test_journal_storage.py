@@ -281,6 +281,17 @@ def test_an_unknown_run_is_a_usage_error_that_names_the_nearest(
     assert advice in error.value.next
 
 
+def test_only_runs_of_the_wanted_kind_are_named(journal: Journal) -> None:
+    journal.start_run(start(LATER, command="rollback", target=RUN))
+    with pytest.raises(UsageError, match="has no apply"):
+        journal.run(f"{LATER[:-1]}f", command="apply")
+    journal.start_run(start(day=1))
+    with pytest.raises(UsageError) as error:
+        journal.run(f"{LATER[:-1]}f", command="apply")
+    assert RUN in error.value.next
+    assert LATER not in error.value.next
+
+
 def test_an_empty_journal_says_so(journal: Journal) -> None:
     assert (journal.runs(), journal.unfinished(), journal.hosts_in_force(), journal.check()) == (
         (),
