@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from fwfix.model.duration import format_duration
 from fwfix.model.hazard import Hazard
-from fwfix.model.host import Host
+from fwfix.model.host import Host, Platform
 from fwfix.model.observation import Listener, Observation, Session
 from fwfix.model.policy import Address, Family, Protection, Protocol, is_printing_port
 
@@ -232,7 +232,7 @@ def _controller(seen: Circumstances) -> tuple[Address, ...]:
     """Return our own addresses: as the host sees us (G8), and for the other family as we were told."""
     peer = seen.observation.management.peer
     told = seen.vantages.get(CONTROLLER, ())
-    if peer is None or _jump(seen):
+    if peer is None or _jump(seen) or not seen.observation.management.direct:
         return told
     return (peer, *(address for address in told if address.version != peer.version))
 
@@ -251,7 +251,10 @@ def _vantages(seen: Circumstances) -> Mapping[str, tuple[Address, ...]]:
 
 def _jump(seen: Circumstances) -> str | None:
     """Return the jump host; behind one, the address that the host sees is not ours."""
-    return seen.host.ssh.jump or seen.host.winrm.jump
+    if seen.host.platform is Platform.WINDOWS:
+        return seen.host.winrm.jump
+    known = None if seen.observation.management.direct else "the jump host of ssh_config"
+    return seen.host.ssh.jump or known
 
 
 def _program(listener: Listener) -> str:

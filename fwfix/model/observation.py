@@ -101,10 +101,16 @@ class PublishedPort:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ManagementPath:
-    """How we reached the host: our address as the host sees it, and the port that we used there."""
+    """How we reached the host: our address as the host sees it, and the port that we used there.
+
+    Attributes:
+        direct: False where something stands between, whose address `peer` is then. It decides no plan by
+            itself, and is no part of the fingerprint.
+    """
 
     peer: Address | None
     port: int
+    direct: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,8 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from fwfix.drivers.base import Counter, Driver, Stamp
@@ -13,6 +13,7 @@ from fwfix.model.host import Host, Platform
 from fwfix.model.observation import Observation
 from fwfix.model.outcome import HostReport, StepRecord
 from fwfix.model.plan import Reason
+from fwfix.model.policy import Service
 from fwfix.model.script import Invocation, Result
 from fwfix.output.observe import Observer
 from fwfix.runner.turns import knocking
@@ -146,6 +147,24 @@ class RunContext:
     def wall_at(self, instant: float) -> datetime:
         """Turn an instant of the monotonic clock into wall-clock time."""
         return self.wall() + timedelta(seconds=instant - time.monotonic())
+
+
+def look_at(executor: Executor, driver: Driver, services: Sequence[Service]) -> Observation:
+    """Observe a host over a connection.
+
+    Raises:
+        HostError: it does not answer as it should.
+    """
+    result = executor.run(driver.observe(services), deadline=time.monotonic() + SCRIPT_SECONDS)
+    return read_observation(driver, result, executor)
+
+
+def read_observation(driver: Driver, result: Result, executor: Executor) -> Observation:
+    """Read an observation; only the connection knows whether it came straight from the host."""
+    seen = driver.read_observation(result)
+    if executor.peer is not None:
+        return seen
+    return replace(seen, management=replace(seen.management, direct=False))
 
 
 def reason_of(error: FwfixError) -> Reason:

@@ -13,7 +13,7 @@ from fwfix.model.observation import Observation
 from fwfix.model.outcome import HostReport, Outcome
 from fwfix.model.plan import HostPlan, Plan, PlannedOutcome, Reason
 from fwfix.model.policy import Service
-from fwfix.runner.context import SCRIPT_SECONDS, Brake, Prepared, RunContext, reason_of
+from fwfix.runner.context import Brake, Prepared, RunContext, look_at, reason_of
 from fwfix.runner.host import HostRun, Options
 from fwfix.runner.limits import Limits
 from fwfix.runner.recheck import Recheck, hazard_reason
@@ -93,8 +93,7 @@ def _look(host: Host, context: RunContext, services: Sequence[Service]) -> Seen:
         context.prepare(host)
         started = time.monotonic()  # what a person takes to answer is no round trip
         executor = context.open(host)
-        result = executor.run(driver.observe(services), deadline=time.monotonic() + SCRIPT_SECONDS)
-        observation = driver.read_observation(result)
+        observation = look_at(executor, driver, services)
     except (HostError, SecretError) as error:
         if executor is not None:
             executor.close()

@@ -31,7 +31,7 @@ from fwfix.model.outcome import HostReport, Outcome, Probe, Reading, StepRecord
 from fwfix.model.plan import HostPlan, Reason
 from fwfix.model.script import Invocation, Result
 from fwfix.probes import Probing, probe_now
-from fwfix.runner.context import SCRIPT_SECONDS, Prepared, RunContext, reason_of
+from fwfix.runner.context import SCRIPT_SECONDS, Prepared, RunContext, look_at, reason_of
 from fwfix.runner.recheck import Recheck
 from fwfix.runner.vantages import Lookout
 from fwfix.verification import (
@@ -54,12 +54,12 @@ GLANCE_SECONDS = 1.0
 # Of what the timer leaves, the share for probes; the rest is for reading back and for confirming.
 PROBING_SHARE = 2 / 3
 _ASK_PAUSES = (0.5, 1.0, 2.0, 5.0)
-# These announce themselves, with the script that they send.
 # What to do where a host refused a step; elsewhere the outcome says it.
 _WAY_OUT = {
     "locked": "wait until that run has ended (fwfix status says when), then plan this host again",
     "record-exists": "a plan is applied to a host once: make a new one",
 }
+# These announce themselves, with the script that they send.
 _SENDING = frozenset({Step.ARM, Step.APPLY, Step.CONFIRM, Step.REVERT})
 # These change nothing and are announced with the one that they follow: one wait for the disk less each.
 _FOLLOWING = {Step.OBSERVE: Step.BASELINE, Step.APPLY: Step.VERIFY}
@@ -309,9 +309,8 @@ class HostRun:
         if record is None:
             cleared = self._driver.is_clear(self._plan, self._context.run_id, observation)
             return Answered(ok=False, state=None, cleared=cleared)
-        if record.remaining is None:
-            return Answered(ok=True, state=record.state)
-        reverts_at = time.monotonic() + record.remaining.total_seconds()
+        left = record.remaining
+        reverts_at = None if left is None else time.monotonic() + left.total_seconds()
         return Answered(ok=True, state=record.state, reverts_at=reverts_at)
 
     def _check(self, state: State) -> Event:
@@ -331,8 +330,7 @@ class HostRun:
 
     def _look(self, executor: Executor) -> Observation:
         services = tuple(protection.service for protection in self._plan.protections)
-        result = executor.run(self._driver.observe(services), deadline=time.monotonic() + SCRIPT_SECONDS)
-        return self._driver.read_observation(result)
+        return look_at(executor, self._driver, services)
 
     def _send(
         self, step: Step, invocation: Invocation, executor: Executor | None, *, state: State | None = None
@@ -346,9 +344,8 @@ class HostRun:
         answer = self._driver.read_answer(result)
         self._notes.extend(answer.notes)
         # The timer ran while the answer travelled: count from the moment of sending.
-        reverts_at = None if answer.remaining is None else sent_at + answer.remaining.total_seconds()
-        if reverts_at is not None:
-            reverts_at += result.took_ms / 1000
+        took = result.took_ms / 1000
+        reverts_at = None if answer.remaining is None else sent_at + took + answer.remaining.total_seconds()
         return Answered(ok=answer.ok, state=answer.state, reverts_at=reverts_at, reason=_refusal(answer))
 
     def _latest_revert(self, step: Step, state: State | None) -> datetime | None:

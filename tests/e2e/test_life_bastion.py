@@ -99,8 +99,9 @@ def test_a_jump_host_that_still_gets_in_is_a_reason_to_revert(build: Build) -> N
     assert site.rules(gateway).split() == before
 
 
-def test_a_jump_host_that_is_allowed_keeps_access(build: Build) -> None:
-    site = build(listeners=(Listener(),))
+@pytest.mark.parametrize("jump", ["bastion", None], ids=["jump", "ProxyJump"])
+def test_a_jump_host_that_is_allowed_keeps_access(build: Build, jump: str | None) -> None:
+    site = build(jump=jump, listeners=(Listener(),))
     gateway = site.lab["gw"]
     come_from = site.sh(
         f"ip -4 route get {gateway.address} | sed -n 's/.* src \\([0-9.]*\\).*/\\1/p'", site.lab["bastion"]
@@ -110,6 +111,10 @@ def test_a_jump_host_that_is_allowed_keeps_access(build: Build) -> None:
         content["policies"][POLICY]["allow_from"] = [come_from]
 
     site.fwfix.rewrite(allow)
+    # We are not allowed: whether we reach the host directly, only verify shows.
+    assert not {"unproven", "controller-is-allowed"} & {
+        hazard["code"] for hazard in site.fwfix.run("plan").host()["hazards"]
+    }
     ended = site.fwfix.apply("--accept", "unproven")
     assert ended.outcome() == "applied"
     after = probes(ended)["after", "ipv4"]

@@ -3,12 +3,13 @@
 from dataclasses import replace
 from datetime import timedelta
 from ipaddress import ip_address, ip_network
+from typing import Any
 
 import pytest
 
 from fwfix.hazards import HAZARDS, Circumstances, find_hazards
 from fwfix.model.hazard import STOP_CODES, WARN_CODES, Severity
-from fwfix.model.host import Host, Platform, SshSettings
+from fwfix.model.host import Host, Platform, SshSettings, WinrmSettings
 from fwfix.model.observation import Listener, ManagementPath, Observation, Session
 from fwfix.model.policy import Action, Protection, Protocol, Service
 
@@ -144,12 +145,31 @@ def test_a_vantage_of_another_family_proves_nothing() -> None:
     assert "unproven" in codes(replace(only_ipv4, vantages={"v": (ip_address("fd00:9::9"),)}))
 
 
-def test_behind_a_jump_host_the_peer_is_the_jump_host() -> None:
-    host = replace(CALM.host, ssh=SshSettings(jump="bastion-01"))
+@pytest.mark.parametrize(
+    ("platform", "settings"),
+    [
+        (Platform.WINDOWS, {"winrm": WinrmSettings(jump="bastion-01")}),
+        (Platform.LINUX, {"ssh": SshSettings(jump="bastion-01")}),
+        (Platform.LINUX, {}),  # ssh_config alone knows of it
+    ],
+)
+def test_behind_a_jump_host_the_peer_is_the_jump_host(platform: Platform, settings: dict[str, Any]) -> None:
+    host = replace(CALM.host, platform=platform, **settings)
     allowed = replace(PROTECTION, allowed=(*PROTECTION.allowed, ip_network("10.9.0.0/24")))
-    behind = replace(CALM, host=host, protections=(allowed,))
+    observation = replace(OBSERVATION, management=ManagementPath(peer=PEER, port=22, direct=False))
+    behind = replace(CALM, host=host, protections=(allowed,), observation=observation)
     assert codes(behind) == {"unproven"}
     assert codes(replace(behind, vantages={"controller": (ip_address("10.77.0.1"),)})) == set()
+
+
+def test_the_jump_host_of_another_service_and_a_proxy_are_no_vantages() -> None:
+    allowed = replace(PROTECTION, allowed=(*PROTECTION.allowed, ip_network("10.9.0.0/24")))
+    straight = replace(CALM.host, ssh=SshSettings(jump="bastion-01"))
+    assert "controller-is-allowed" in codes(replace(CALM, host=straight, protections=(allowed,)))
+    observation = replace(OBSERVATION, management=ManagementPath(peer=PEER, port=5986, direct=False))
+    behind = replace(CALM, protections=(allowed,), observation=observation)
+    assert codes(behind) == set()
+    assert "unproven" in codes(replace(behind, vantages={"controller": (ip_address("10.9.0.2"),)}))
 
 
 def test_a_list_of_one_family_locks_the_other_out() -> None:

@@ -17,7 +17,7 @@ from fwfix.model.host import Host, Platform
 from fwfix.model.observation import Observation, RecordState, in_force
 from fwfix.model.policy import Address, Protection
 from fwfix.model.script import Result
-from fwfix.runner.context import SCRIPT_SECONDS, RunContext
+from fwfix.runner.context import SCRIPT_SECONDS, RunContext, read_observation
 from fwfix.runner.doctor.below import Below
 from fwfix.runner.doctor.linux_facts import linux_steps
 from fwfix.runner.doctor.logon import logon_failed, rights_remedy
@@ -92,7 +92,7 @@ def _observe(subject: Subject, executor: Executor, table: Table) -> Observation 
     result: Result | None = None
     try:
         result = executor.run(driver.observe(services), deadline=time.monotonic() + SCRIPT_SECONDS)
-        observation = driver.read_observation(result)
+        observation = read_observation(driver, result, executor)
     except FwfixError as error:
         _script_failed(table, host, error, result)
         return None
