@@ -4,7 +4,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fwfix.model.complement import MOST_ADDRESSES, complement, split_for_rules
@@ -62,6 +62,7 @@ def test_ranges_are_sorted_and_do_not_touch(allowed: list[Network]) -> None:
             assert int(one.last) + 1 < int(other.first)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 2500))
 def test_parts_fit_into_rules_and_together_are_the_whole(count: int) -> None:
     allowed = [ip_network(f"10.{n // 128}.{n % 128 * 2}.0/24") for n in range(count)]
