@@ -57,7 +57,7 @@ class FakeHost:
     def confirm(self) -> bool:
         if self.file is not RecordState.ARMED:
             return False
-        self.file = RecordState.CONFIRMED
+        self.file, self.remembers = RecordState.CONFIRMED, False
         return True
 
     def undo(self) -> bool:
@@ -137,7 +137,7 @@ class Life(RuleBasedStateMachine):
 
     @rule(really=st.sampled_from([False] * 5 + [True]))
     def remove_the_record(self, *, really: bool) -> None:
-        if really:
+        if really and self.state.outcome is None:
             self.host.file = None
 
     @rule(really=st.sampled_from([False] * 5 + [True]))
