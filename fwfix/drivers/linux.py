@@ -160,7 +160,7 @@ class LinuxDriver:
         """Tell whether an observation shows for certain that a host has no rule of a run."""
         facts = facts_of(observation)
         seen = all(family in facts.saves for family, name in RULES.items() if name in plan.scripts)
-        return seen and not any(live_rules(facts, run_id))
+        return bool(plan.scripts) and seen and not any(live_rules(facts, run_id))
 
 
 def _uncovered(wanted: Wanted) -> frozenset[Family]:
