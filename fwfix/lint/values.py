@@ -12,7 +12,7 @@ from fwfix.lint.finding import Problem
 _FILTERS = {".sh.j2": "sh", ".ps1.j2": "ps"}
 _ESCAPES = {"sh": "\\", "ps": "`"}
 # Plain letters and digits whatever a plan says, and what is a piece of script or quoted already.
-_PLAIN = frozenset({"run_id", "backend", "family", "delimiter", "loop"})
+_PLAIN = frozenset({"run_id", "backend", "family", "delimiter", "loop", "self"})
 _READY = {"sh": frozenset[str](), "ps": frozenset({"rollback", "task"})}
 _PLAIN_KEYS = frozenset({"first", "last", "family"})
 _PLAIN_FILTERS = frozenset({"int", "length", "count"})
@@ -94,7 +94,7 @@ def _surroundings(before: str, escape: str) -> str:
 
 def _quoted_names(tree: nodes.Template, quoting: str) -> frozenset[str]:
     """Return the names that stand for what a template has quoted before, and those that need no quotes."""
-    known = _PLAIN | _READY[quoting]
+    known = _PLAIN | _READY[quoting] | {each.target for each in tree.find_all(nodes.Import)}
     for each in tree.find_all(nodes.Assign):
         if isinstance(each.target, nodes.Name) and _is_safe(each.node, quoting, known):
             known |= {each.target.name}
@@ -118,6 +118,8 @@ def _is_safe(node: nodes.Node, quoting: str, known: frozenset[str]) -> bool:
             return bool(name == quoting)
         case nodes.Filter(name=name):
             return name == quoting or name in _PLAIN_FILTERS
+        case nodes.Call(node=nodes.Getattr(node=inner)):
+            return isinstance(inner, nodes.Name) and inner.name in known
     # What a macro or a block shows is looked at where it stands.
     return isinstance(node, (nodes.Const, nodes.Compare, nodes.Test, nodes.Call))
 

@@ -142,6 +142,7 @@ def test_an_error_in_an_own_template_is_named_with_file_line_and_what_would_be_r
         ("linux", 't="it\'s # $(date) {{ iptables }}"', ("write {{ iptables | sh }}",)),
         ("linux", "t='{{ desired | sh }}'", ("stands in quotes", "the filter sh sets its own")),
         ("linux", "[ -n {{ desired }} ]", ("write {{ desired | sh }}",)),
+        ("linux", "t='{{ desired.upper() }}'", ("write {{ desired.upper() | sh }}",)),
     ],
 )
 def test_a_value_that_is_quoted_by_hand_or_not_at_all_is_found_with_its_line(
