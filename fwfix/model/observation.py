@@ -104,8 +104,7 @@ class ManagementPath:
     """How we reached the host: our address as the host sees it, and the port that we used there.
 
     Attributes:
-        direct: False where something stands between, whose address `peer` is then. It decides no plan by
-            itself, and is no part of the fingerprint.
+        direct: False where something stands between, whose address `peer` is then; not in the fingerprint.
     """
 
     peer: Address | None
