@@ -77,11 +77,11 @@ def signature_files(plan: Path) -> tuple[Path, ...]:
 
 def _is_beside_longer(signature: Path, plan: Path) -> bool:
     """Tell whether a signature belongs to another file, whose name begins as the plan's does."""
-    signed = signature.with_suffix("")
-    while len(signed.name) > len(plan.name):
-        if signed.is_file():
+    name = signature.name.removesuffix(".sig")
+    while len(name) > len(plan.name):
+        if plan.with_name(name).is_file():
             return True
-        signed = signed.with_suffix("")
+        name = name.rpartition(".")[0]
     return False
 
 

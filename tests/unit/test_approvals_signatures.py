@@ -193,6 +193,12 @@ def test_line_ends_of_a_signature_may_change_on_its_way_but_not_those_of_the_pla
         require(CONTENT.replace(b"\n", b"\r\n"), found, plan(), demand)
 
 
+@pytest.mark.parametrize("name", ["plan.json.sig", "plan.json..sig", "plan.json. .sig"])
+def test_a_signature_without_the_name_of_a_key_belongs_to_its_plan(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+    assert [each.name for each in signature_files(tmp_path / "plan.json")] == [name]
+
+
 def test_what_lies_beside_a_plan_and_cannot_be_a_signature_is_refused_unread(tmp_path: Path) -> None:
     beside = tmp_path / "plan.json.a.sig"
     os.mkfifo(beside)
