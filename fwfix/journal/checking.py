@@ -7,7 +7,7 @@ from typing import cast
 from fwfix.errors import JournalError
 from fwfix.journal.chain import find_faults, sha256
 from fwfix.journal.reading import read_events, read_text
-from fwfix.journal.values import ChainFault, Event
+from fwfix.journal.values import ChainFault, Event, changes_host
 
 _HEADER = (
     "command, target, started_at, operator, controller, fwfix_version, ticket, reason, plan_digest,"
@@ -56,17 +56,33 @@ def _end(events: list[Event]) -> tuple[object, object]:
 
 def _check_hosts(connection: sqlite3.Connection, run_id: str, events: list[Event]) -> Iterator[ChainFault]:
     wanted = _written_hosts(events)
-    outcomes = {event.host: event.body["outcome"] for event in events if event.kind == "outcome"}
+    ends = _written_ends(events)
     rows = connection.execute(
-        "SELECT name, record, outcome FROM hosts WHERE run_id = ?", (run_id,)
+        "SELECT name, role, record, outcome, changing FROM hosts WHERE run_id = ?", (run_id,)
     ).fetchall()
     if {row[0] for row in rows} != set(wanted):
         yield ChainFault(run_id=run_id, seq=None, message="the list of hosts was changed")
-    for name, record, outcome in rows:
-        if wanted.get(name) != sha256(record):
+    for name, role, record, outcome, changing in rows:
+        # A host of which something is told is one of the run's, and none that it only goes through.
+        if wanted.get(name) != sha256(record) or (name in ends and role != "host"):
             yield ChainFault(run_id=run_id, seq=None, message=f"the record of host {name} was changed")
-        if outcome is not None and outcomes.get(name) != outcome:
+        if ends.get(name, (None, 0)) != (outcome, changing):
             yield ChainFault(run_id=run_id, seq=None, message=f"the outcome of host {name} was changed")
+
+
+def _written_ends(events: list[Event]) -> dict[str, tuple[object, int]]:
+    """Return how every host ended since it may last have changed, and whether it ever may have."""
+    found: dict[str, tuple[object, int]] = {}
+    for event in events:
+        if event.host is None:
+            continue
+        outcome, changing = found.get(event.host, (None, 0))
+        if event.kind == "outcome":
+            outcome = event.body["outcome"]
+        elif event.kind == "announced" and changes_host(cast("list[str]", event.body["steps"])):
+            outcome, changing = None, 1
+        found[event.host] = (outcome, changing)
+    return found
 
 
 def _written_hosts(events: list[Event]) -> dict[str, str]:
