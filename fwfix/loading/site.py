@@ -24,7 +24,7 @@ class SiteDocument(Section):
     """A site.yaml."""
 
     version: Version = ABSENT
-    approvals: ApprovalsEntry | None = None
+    approvals: ApprovalsEntry = ABSENT
     blackouts: list[Line] = Field(default_factory=list)
     forbidden_ports: list[Services] = Field(default_factory=list)
     max_hosts: Annotated[Number, Field()] = ABSENT

@@ -104,7 +104,7 @@ class Site:
         """
         if self.most_hosts is not None and hosts > self.most_hosts:
             raise self._refused(
-                f"this run would change {hosts} hosts, and at most {self.most_hosts} are allowed",
+                f"this run would change {plural(hosts, 'host')}, and at most {self.most_hosts} are allowed",
                 code="too-many-hosts",
                 hint="Choose fewer with --limit.",
             )

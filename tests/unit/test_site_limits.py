@@ -116,6 +116,7 @@ def test_every_limit_is_read(file: Path) -> None:
         ("forbidden_ports: [9100]\n", "which protocol"),
         ("- max_hosts\n", "site.yaml"),
         ("", "says nothing"),
+        ("version: 1\napprovals:\n#  required: 2\n", "site.yaml:2: approvals"),
         ("# max_hosts: 3\n", "says nothing"),
     ],
 )
