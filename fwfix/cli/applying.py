@@ -46,7 +46,7 @@ def from_inventory(
     refuse_unapproved(demanded(site, rules))
     protections = protections_of(loaded)
     refuse_early(site, protections, ticket=applying.ticket)
-    gate = make_gate(applying, loaded.hosts, inventory.windows.values(), inventory.blackouts, site)
+    gate = make_gate(applying, loaded.hosts, inventory.windows_in_use, inventory.blackouts, site)
     budgets = {
         host.name: expected_budget(host, inventory.services_of(host), wishes.confirm_within)
         for host in loaded.hosts
@@ -166,7 +166,14 @@ def gate_of(applying: Applying, plan: Plan, site: Site) -> SiteGate:
     from fwfix.runner.maintenance import budget_of
 
     changing = [each for each in plan.hosts if each.outcome is PlannedOutcome.CHANGE]
-    gate = make_gate(applying, [each.host for each in plan.hosts], plan.windows, plan.blackouts, site)
+    gate = make_gate(
+        applying,
+        [each.host for each in plan.hosts],
+        plan.windows,
+        plan.blackouts,
+        site,
+        expires_at=plan.expires_at,
+    )
     gate.refuse_closed(
         {each.host.name: budget_of(each) for each in changing}, [each.host for each in changing]
     )
@@ -179,6 +186,8 @@ def make_gate(
     windows: Iterable[WindowText],
     blackouts: Sequence[str],
     site: Site,
+    *,
+    expires_at: datetime | None = None,
 ) -> SiteGate:
     """Return what says of a host whether it may be started now."""
     from fwfix.runner.site_gate import SiteGate
@@ -190,6 +199,7 @@ def make_gate(
         site_blackouts=site.blackouts,
         options=applying.gate,
         clock=lambda: datetime.now(UTC),
+        expires_at=expires_at,
     )
 
 

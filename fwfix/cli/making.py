@@ -90,7 +90,7 @@ def make(
             vantages=vantage_addresses(loaded.hosts, loaded.vantage_hosts, observed=observed_addresses(seen)),
             vantage_hosts=loaded.vantage_hosts,
             jump_hosts=tuple(jump_hosts(loaded.inventory, (*loaded.hosts, *loaded.vantage_hosts))),
-            windows=tuple(loaded.inventory.windows.values()),
+            windows=loaded.inventory.windows_in_use,
             blackouts=loaded.inventory.blackouts,
             max_fail=wishes.max_fail,
             max_unreachable=wishes.max_unreachable,

@@ -55,6 +55,19 @@ class Inventory:
         default_factory=lambda: MappingProxyType({}), compare=False, repr=False
     )
 
+    @property
+    def windows_in_use(self) -> tuple[WindowText, ...]:
+        """Every window: those with a name, and those written out at some host, under their text.
+
+        So that whoever works on a few hosts only still knows that others have a window.
+        """
+        texts = dict.fromkeys(host.window for host in self.hosts.values() if host.window is not None)
+        inline = [text for text in texts if text not in self.windows]
+        return (
+            *self.windows.values(),
+            *(WindowText(name=text, recurs=text, timezone=None) for text in inline),
+        )
+
     def services_of(self, host: Host) -> tuple[Service, ...]:
         """Return what a host's policies protect, each service once."""
         found = (service for name in host.policies for service in self.policies[name].services)

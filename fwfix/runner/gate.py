@@ -106,12 +106,11 @@ class WindowGate:
             return tuple(plans)
         last = datetime.max.replace(tzinfo=UTC)
         now = self._clock()
+        return tuple(sorted(plans, key=lambda plan: self.start_of(plan.host, budget_of(plan), now) or last))
 
-        def start_of(plan: HostPlan) -> datetime:
-            budget = budget_of(plan)
-            return now if self._refuse(plan.host, budget) is None else self._opens(plan.host, budget) or last
-
-        return tuple(sorted(plans, key=start_of))
+    def start_of(self, host: Host, budget: timedelta, now: datetime) -> datetime | None:
+        """Return when a host may be started: now, or at an opening to come; None if never."""
+        return now if self._refuse(host, budget) is None else self._opens(host, budget)
 
     @property
     def is_overridden(self) -> bool:

@@ -1,4 +1,4 @@
-"""The site's blackouts, which no flag overrides, in front of the windows of the hosts."""
+"""What no flag overrides, beside the windows of the hosts: the site's blackouts, and the end of a plan."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -25,8 +25,12 @@ class SiteGate:
         site_blackouts: Sequence[str],
         options: GateOptions,
         clock: Callable[[], datetime],
+        expires_at: datetime | None = None,
     ) -> None:
-        """Read windows and blackouts; the site's count among the others, and again where these do not."""
+        """Read windows and blackouts; the site's count among the others, and again where these do not.
+
+        From `expires_at` on no host is started any more, however long it waited for its window.
+        """
         self._windows = WindowGate(
             hosts,
             windows=windows,
@@ -36,10 +40,14 @@ class SiteGate:
         )
         self._site = Calendar(Inventory(hosts={}, groups={}, policies={}, blackouts=tuple(site_blackouts)))
         self._clock = clock
+        self._expires_at = expires_at
 
     def __call__(self, plan: HostPlan, brake: Brake) -> Reason | None:
         """Return why a host must not be started."""
-        return self._windows(plan, brake) or self._blackout(budget_of(plan))
+        host, budget = plan.host, budget_of(plan)
+        refused = self._expired(host, budget) or self._windows(plan, brake)
+        # It may have waited long, and the plan may have expired meanwhile.
+        return refused or self._expired(host, budget) or self._blackout(budget)
 
     def next_opening(self, budgets: Mapping[str, timedelta], hosts: Sequence[Host]) -> datetime | None:
         """Return when the first of the hosts may be started, and its budget fits; None if none ever may."""
@@ -57,14 +65,34 @@ class SiteGate:
         """Refuse the whole run where no host may be started now; nobody has been contacted.
 
         Raises:
-            RefusedError: every host is outside its window, or the site has a blackout that is overridden.
+            RefusedError: every host is outside its window, or the site has a blackout that is overridden, or
+                the plan expires before any host may be started.
         """
         self._windows.refuse_closed(budgets, hosts)
+        late = [self._expired(host, budgets[host.name]) for host in hosts]
+        if late and late[0] is not None and all(late):
+            raise RefusedError(late[0].message, next=late[0].next, code=late[0].code)
         if not self._windows.is_overridden or not hosts:
             return
         reason = self._blackout(min(budgets[host.name] for host in hosts))
         if reason is not None:
             raise RefusedError(reason.message, next=reason.next, code=reason.code)
+
+    def _expired(self, host: Host, budget: timedelta) -> Reason | None:
+        """Return why a host is not to be started, now or when its window opens: the plan ends before."""
+        expires, now = self._expires_at, self._clock()
+        if expires is None:
+            return None
+        starts = self._windows.start_of(host, budget, now)
+        if starts is None or starts < expires:
+            return None
+        opens = f"may not start before {starts:%Y-%m-%dT%H:%M:%SZ}, and expires"
+        said = "expired" if expires <= now else opens
+        return Reason(
+            code="expired-plan",
+            message=f"this plan {said} at {expires:%Y-%m-%dT%H:%M:%SZ}",
+            next="Make a new one with fwfix plan -o FILE.",
+        )
 
     def _blackout(self, budget: timedelta) -> Reason | None:
         now = self._clock()

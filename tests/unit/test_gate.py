@@ -316,3 +316,69 @@ def test_breaking_the_glass_starts_nobody_into_a_blackout_of_the_site() -> None:
     assert reason.code == "blackout"
     with pytest.raises(RefusedError, match="begins at 2026-11-21T21:32:00Z"):
         asked.refuse_closed({"h": timedelta(minutes=3)}, [host()])
+
+
+def expiring(now: datetime, expires_at: datetime, *, wait: bool, room: str = "PT1H") -> SiteGate:
+    """Return the gate of a plan that expires, for a host whose window opens at OPEN."""
+    window = WindowText(name="night", recurs=f"{OPEN:%Y-%m-%dT%H:%MZ}/{room}", timezone=None)
+    return SiteGate(
+        [host()],
+        windows=[window],
+        blackouts=(),
+        site_blackouts=(),
+        options=GateOptions(wait=wait),
+        clock=Clock(now),
+        expires_at=expires_at,
+    )
+
+
+def test_a_plan_that_expires_before_the_window_opens_is_refused_and_not_waited_for() -> None:
+    asked = expiring(OPEN - timedelta(hours=2), OPEN - timedelta(hours=1), wait=True)
+    with pytest.raises(RefusedError, match=r"may not start before .* and expires at") as refused:
+        asked.refuse_closed({"h": timedelta(minutes=3)}, [host()])
+    assert refused.value.code == "expired-plan"
+    later = expiring(OPEN - timedelta(hours=2), OPEN + timedelta(seconds=1), wait=True)
+    later.refuse_closed({"h": timedelta(minutes=3)}, [host()])
+
+
+def test_no_host_is_started_once_its_plan_has_expired() -> None:
+    plan = HostPlan(host=host(), outcome=PlannedOutcome.CHANGE, deadline=timedelta(seconds=120))
+
+    def code(expires_at: datetime) -> str | None:
+        reason = expiring(OPEN, expires_at, wait=False)(plan, Brake())
+        return None if reason is None else reason.code
+
+    assert code(OPEN + timedelta(seconds=1)) is None
+    assert code(OPEN) == "expired-plan"
+
+
+def test_a_plan_that_expires_while_a_host_waits_for_its_turn_does_not_start_it() -> None:
+    plan = HostPlan(host=host(), outcome=PlannedOutcome.CHANGE, deadline=timedelta(seconds=120))
+    clock = Clock(OPEN - timedelta(seconds=10))
+    window = WindowText(name="night", recurs=f"{OPEN:%Y-%m-%dT%H:%MZ}/PT1H", timezone=None)
+
+    class Asleep(Brake):
+        def pause(self, seconds: float) -> None:
+            """The laptop is shut, and opened half an hour later than it should."""
+            clock.now += timedelta(seconds=seconds, minutes=30)
+
+    asked = SiteGate(
+        [host()],
+        windows=[window],
+        blackouts=(),
+        site_blackouts=(),
+        options=GateOptions(wait=True),
+        clock=clock,
+        expires_at=OPEN + timedelta(minutes=1),
+    )
+    reason = asked(plan, Asleep())
+    assert reason is not None
+    assert reason.code == "expired-plan"
+
+
+def test_a_host_without_a_window_is_held_back_also_where_a_limit_leaves_out_those_that_have_one() -> None:
+    free, other = host("free", None), host("other", "Sat 22:00-02:00 Europe/Berlin")
+    inventory = Inventory(hosts={"free": free, "other": other}, groups={}, policies={})
+    asked = gate(OPEN, free, windows=inventory.windows_in_use)
+    assert ask(asked, free) == "no-window"
+    assert ask(gate(OPEN, other, windows=inventory.windows_in_use), other) is None
