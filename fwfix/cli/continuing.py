@@ -70,16 +70,17 @@ def go_on(applying: Applying, wish: Continuing, journal: Journal, site: Site) ->
     ticket = applying.ticket or run.ticket
     begun = begin("apply", run_id=run.run_id, ticket=ticket, plan_digest=run.plan_digest)
     begun = replace(begun, started_at=run.started_at)
-    left = _left_of_plan(run, whole, wish.limit) if wish.again else _left(run, whole)
+    asked = frozenset(each.host.name for each in narrow(whole, wish.limit, None).hosts)
+    left = asked & (_left_of_plan(run, whole, asked) if wish.again else _left(run, whole))
     if not left:
         leave(
             applying.context,
             begun,
-            list(reports.values()),
+            [report for name, report in reports.items() if name in asked],
             as_json=applying.as_json,
             shown_run_id=run.run_id,
         )
-    plan = _with_settings(narrow(_only(whole, left), wish.limit, wish.waves), wish.inventory)
+    plan = _with_settings(narrow(_only(whole, left), None, wish.waves), wish.inventory)
     refuse_by_site(site, plan, ticket=ticket, changed=len(run.changed))
     store = SecretStore()
     check_secrets(plan, store)
@@ -103,9 +104,7 @@ def go_on(applying: Applying, wish: Continuing, journal: Journal, site: Site) ->
             before=Before(reports=reports, plans=plans_of(run), packets=_packets(journal.events(run.run_id))),
         )
         found, broken = carry_out(applying, made, work, gate=gate, paper=paper)
-        chosen = None if wish.limit is None else {host.name for host in hosts}
-        shown = [each for each in found if chosen is None or each.name in chosen]
-        leave_run(applying, work, shown, broken=broken)
+        leave_run(applying, work, [each for each in found if each.name in asked], broken=broken)
     raise AssertionError  # leave_run never returns; the context manager hides that
 
 
@@ -227,7 +226,7 @@ def _left(run: RunEntry, plan: Plan) -> frozenset[str]:
     )
 
 
-def _left_of_plan(run: RunEntry, plan: Plan, limit: str | None) -> frozenset[str]:
+def _left_of_plan(run: RunEntry, plan: Plan, asked: frozenset[str]) -> frozenset[str]:
     """Return the hosts of a saved plan to which it was not applied yet.
 
     Raises:
@@ -235,7 +234,7 @@ def _left_of_plan(run: RunEntry, plan: Plan, limit: str | None) -> frozenset[str
     """
     hosts = {each.host.name for each in plan.hosts}
     left = _left(run, plan) | hosts - {entry.name for entry in run.hosts}
-    if not left & {each.host.name for each in narrow(plan, limit, None).hosts}:
+    if not left & asked:
         raise RefusedError(
             f"A plan is applied once to a host, and run {run.run_id} did so",
             next=f"fwfix runs show {run.run_id} tells what became of it. To go on from there, plan again.",
