@@ -43,7 +43,7 @@ class LiveView:
         self._began = time.monotonic()
         self._lock = threading.Lock()
         self._active: dict[str, tuple[str, float]] = {}
-        self._counts: Counter[Outcome] = Counter()
+        self._ends: dict[str, Outcome] = {}
         self._said: deque[Text] = deque()
         self._ended = threading.Event()
         # Whatever else is printed goes its own way; nothing is redirected.
@@ -86,7 +86,7 @@ class LiveView:
         text = Text(printable(done_text(report)), style=_COLORS.get(report.outcome, "red"))
         with self._lock:
             self._active.pop(report.name, None)
-            self._counts[report.outcome] += 1
+            self._ends[report.name] = report.outcome
             self._said.append(text)
 
     def note(self, text: str) -> None:
@@ -120,7 +120,7 @@ class LiveView:
             height = max(1, min(_MOST_LINES, self._console.height - 4))
             shown = list(islice(self._active.items(), height))
             more = len(self._active) - len(shown)
-            counts = dict(self._counts)
+            counts = Counter(self._ends.values())
         if said:
             self._console.print(Text("\n").join(said), soft_wrap=True)
         self._live.update(self._view(shown, more, counts), refresh=True)

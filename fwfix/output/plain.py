@@ -27,7 +27,7 @@ class PlainLines:
         self._lock = threading.Lock()
         self._seen: set[str] = set()
         self._hosts = 0
-        self._done = 0
+        self._done: set[str] = set()
         self._unheard = False
 
     def run_started(self, *, hosts: int, run_id: str | None = None) -> None:
@@ -54,8 +54,8 @@ class PlainLines:
     def host_done(self, report: HostReport) -> None:
         """Say what became of a host."""
         with self._lock:
-            self._done += 1
-            count = f"[{self._done}/{self._hosts}] " if self._hosts else ""
+            self._done.add(report.name)  # twice, where a run that is stopped undoes what it had applied
+            count = f"[{len(self._done)}/{self._hosts}] " if self._hosts else ""
         self._write(f"{count}{done_text(report)}")
 
     def note(self, text: str) -> None:

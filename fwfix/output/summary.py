@@ -21,7 +21,7 @@ _FINE = frozenset({Outcome.APPLIED, Outcome.NOOP, Outcome.OK, Outcome.ROLLED_BAC
 # The most urgent first.
 _ORDER = (
     *(Outcome.UNKNOWN, Outcome.FAILED, Outcome.DRIFT, Outcome.REVERTED, Outcome.SKIPPED),
-    Outcome.ROLLED_BACK,
+    *(Outcome.ROLLED_BACK, Outcome.APPLIED),
 )
 _STYLES = dict.fromkeys((Outcome.SKIPPED, Outcome.REVERTED, Outcome.DRIFT, Outcome.ROLLED_BACK), Style.WARN)
 # What it means for the host, where the reason alone does not say.

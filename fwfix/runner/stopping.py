@@ -38,7 +38,7 @@ def undo_applied(
             before=baseline_of(report.probes),
             addresses=plan.probe_addresses,
         )
-        undone = _of_apply(report, roll_back(undo, own), because)
+        undone = _of_apply(report, roll_back(undo, own), because, run_id=context.run_id)
         context.log.finish(undone)
         context.observer.host_done(undone)
         return undone
@@ -47,7 +47,7 @@ def undo_applied(
     return tuple(found.get(report.name, report) for report in reports)
 
 
-def _of_apply(report: HostReport, undone: HostReport, because: Reason) -> HostReport:
+def _of_apply(report: HostReport, undone: HostReport, because: Reason, *, run_id: str) -> HostReport:
     """Say in the words of `apply` what became of a host; one that could not be undone is still applied."""
     whole = replace(
         report,
@@ -67,7 +67,7 @@ def _of_apply(report: HostReport, undone: HostReport, because: Reason) -> HostRe
             reason = Reason(
                 code="rollback-failed",
                 message=f"still applied, although the run was stopped: {why}",
-                next="fwfix rollback RUN -l HOST",
+                next=f"fwfix rollback {run_id} -l {report.name}",
             )
             return replace(whole, reason=reason)
 

@@ -209,6 +209,13 @@ def test_the_worst_comes_first_and_fine_hosts_cost_no_line() -> None:
     assert "a0" not in text
 
 
+def test_a_host_that_is_still_applied_although_it_should_not_be_is_named_at_the_end() -> None:
+    reason = Reason(code="rollback-failed", message="still applied", next="fwfix rollback RUN -l a")
+    text = text_of(summary_lines(report_of(ended("a", Outcome.APPLIED, reason=reason))))
+    assert "applied: a (10.0.0.1)\n  rollback-failed: still applied\n" in text
+    assert f"  next: fwfix rollback {RUN} -l a" in text
+
+
 def test_what_an_applied_host_should_be_known_for_is_noted() -> None:
     hazard = Hazard(code="not-persistent", message="no init system")
     host = ended("a", Outcome.APPLIED, hazards=(hazard,), notes=("a foreign rule went",))
@@ -345,6 +352,16 @@ def test_plain_progress_is_one_line_an_event() -> None:
         "22:00:03 [1/1] h0: applied",
         "22:00:03 a limit was exceeded",
     ]
+
+
+def test_a_host_that_is_undone_when_the_run_stops_is_counted_once() -> None:
+    stream = io.StringIO()
+    lines = PlainLines(stream, "apply", now=lambda: START)
+    lines.run_started(hosts=2)
+    for outcome in (Outcome.APPLIED, Outcome.REVERTED):
+        lines.host_done(ended("a", outcome))
+    assert "[2/2]" not in stream.getvalue()
+    assert stream.getvalue().count("[1/2]") == 2
 
 
 def test_plain_progress_of_many_hosts_leaves_the_steps_out() -> None:
