@@ -59,7 +59,8 @@ def maintenance(
         output.lines(line for each in listed for line in _lines(each, instant, budgets))
         without = [host.name for host in hosts if host.window is None]
         if without:
-            output.say(f"no window at all (apply needs --now or --window): {', '.join(without)}")
+            needs = "apply needs --now or --window" if loaded.windows_in_use else "may start at any time"
+            output.say(f"no window at all ({needs}): {', '.join(without)}")
 
 
 def _read_instant(text: str | None) -> datetime:
@@ -97,20 +98,20 @@ def _lines(each: Listed, at: datetime, budgets: Mapping[str, timedelta]) -> Iter
 
 
 def _last_starts(each: Listed, at: datetime, budgets: Mapping[str, timedelta]) -> Iterator[Line]:
-    from fwfix.model.window import merge
     from fwfix.output.text import Line, Style
 
     if not each.hosts:
         yield Line("  no host uses it")
         return
-    stretches = tuple(merge(sorted(each.openings)))
     for name in each.hosts:
         budget = budgets[name]
         needs = f"  {name}: may need {round(budget.total_seconds())} s"
-        last = next((one.end - budget for one in stretches if one.end - budget >= max(one.start, at)), None)
+        last = next(
+            (one.end - budget for one in each.stretches if one.end - budget >= max(one.start, at)), None
+        )
         if last is not None:
             yield Line(f"{needs}, started until {last:%Y-%m-%dT%H:%M:%SZ} at the latest")
-        elif stretches:
+        elif each.stretches:
             yield Line(f"{needs}, which fits into none of these", Style.WARN)
         else:
             yield Line(needs)

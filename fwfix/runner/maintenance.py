@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import reduce
-from itertools import islice
+from itertools import islice, takewhile
 
 from fwfix.deadlines import deadline_for, worst_case
 from fwfix.loading.calendar import Calendar, NamedWindow
@@ -127,11 +127,16 @@ def blackout_ahead(calendar: Calendar, budget: timedelta, now: datetime) -> Reas
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listed:
-    """One window as `fwfix maintenance` shows it."""
+    """One window as `fwfix maintenance` shows it.
+
+    Attributes:
+        stretches: for how long it is open where it is open during these openings: openings may touch others.
+    """
 
     window: NamedWindow
     hosts: tuple[str, ...]
     openings: tuple[Opening, ...]
+    stretches: tuple[Opening, ...]
 
 
 def list_windows(calendar: Calendar, hosts: Iterable[Host], at: datetime, count: int) -> Iterator[Listed]:
@@ -145,7 +150,20 @@ def list_windows(calendar: Calendar, hosts: Iterable[Host], at: datetime, count:
             members.setdefault(window.name, []).append(host.name)
     for name, window in known.items():
         openings = tuple(islice(calendar.openings(window.window, at), count))
-        yield Listed(window=window, hosts=tuple(members[name]), openings=openings)
+        yield Listed(
+            window=window,
+            hosts=tuple(members[name]),
+            openings=openings,
+            stretches=tuple(_around(calendar, window, openings, at)),
+        )
+
+
+def _around(
+    calendar: Calendar, window: NamedWindow, openings: Sequence[Opening], at: datetime
+) -> Iterator[Opening]:
+    """Yield for how long a window is open where it is open during some of its openings."""
+    shown = max((each.end for each in openings), default=at)
+    return takewhile(lambda each: each.start < shown, calendar.stretches(window.window, at))
 
 
 def maintenance_document(listed: Iterable[Listed], at: datetime) -> Mapping[str, object]:

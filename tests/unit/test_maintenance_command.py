@@ -59,3 +59,21 @@ def test_the_last_start_is_one_that_can_still_come_and_too_short_a_window_is_nam
 @pytest.mark.parametrize("at", ["9999-12-31T00:00:00Z", "0001-01-01T00:00:00Z"])
 def test_a_time_at_the_end_of_the_calendar_is_a_usage_error(inventory: Path, at: str) -> None:
     assert "too far away" in _ask(inventory, at=at)
+
+
+def test_the_last_start_is_that_of_all_openings_that_touch_however_few_are_shown(tmp_path: Path) -> None:
+    path = tmp_path / "inventory.yaml"
+    path.write_text(_INVENTORY.replace("Sat 22:00-02:00", "Sat,Sun 00:00-00:00"))
+    shown = _ask(path, "--count", "1", at="2026-11-21T12:00:00+01:00")
+    assert shown.count("2026-11-21 00:00 to Sun 00:00") == 1
+    assert "long: may need 180 s, started until 2026-11-22T22:57:00Z at the latest" in shown
+
+
+def test_a_host_without_a_window_needs_permission_only_where_others_have_one(tmp_path: Path) -> None:
+    path = tmp_path / "inventory.yaml"
+    path.write_text(_INVENTORY.replace("window: late, policy", "policy"))
+    ended = CliRunner().invoke(app, ["maintenance", "-i", str(path)])
+    assert "no window at all (apply needs --now or --window): ports" in ended.output
+    path.write_text("version: 1\nhosts: {free: {address: 10.0.0.1, platform: linux, policy: []}}\n")
+    ended = CliRunner().invoke(app, ["maintenance", "-i", str(path)])
+    assert "no window at all (may start at any time): free" in ended.output
