@@ -60,7 +60,7 @@ class CounterWatch:
         turned = {name: grown for name, grown in sorted(since.items()) if grown}
         self._write("counters", {"packets": now, "turned_away": turned, "silent": silent})
         self._before.update(now)
-        for line in _lines(turned, asked=len(now), silent=silent):
+        for line in lines_of(turned, now, silent=silent):
             self._context.observer.note(line)
 
     def _since(self, name: str, packets: Packets) -> Packets:
@@ -95,15 +95,26 @@ def packets_of(counters: Sequence[Counter]) -> Packets:
     return found
 
 
-def _lines(turned: Mapping[str, Packets], *, asked: int, silent: Sequence[str]) -> Iterator[str]:
+def lines_of(
+    turned: Mapping[str, Packets], now: Mapping[str, Packets], *, silent: Sequence[str]
+) -> Iterator[str]:
+    """Yield what to say of hosts on which packets were turned away, of those that were read, and the rest."""
+    counted = [name for name, packets in now.items() if packets]
     for name, ports in list(turned.items())[:_MOST_LINES]:
         said = ", ".join(f"{plural(count, 'packet')} to {port}" for port, count in ports.items())
         yield f"turned away since: {name}: {said}"
     if len(turned) > _MOST_LINES:
         total = sum(sum(ports.values()) for ports in turned.values())
         yield f"turned away since: {plural(total, 'packet')} on {len(turned)} hosts in all"
-    if not turned and asked:
-        yield f"turned away since: nobody, on {plural(asked, 'host')}"
+    if not turned and counted:
+        yield f"turned away since: nobody, on {plural(len(counted), 'host')}"
     if silent:
-        more = f" and {len(silent) - _MOST_LINES} more" if len(silent) > _MOST_LINES else ""
-        yield f"counters not read: {', '.join(silent[:_MOST_LINES])}{more} did not answer"
+        yield f"counters not read: {_some(silent)} did not answer"
+    blind = sorted(name for name, packets in now.items() if not packets)
+    if blind:  # Windows counts nothing; nor do rules that are gone
+        yield f"no counters of ours on: {_some(blind)}"
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_LINES} more" if len(names) > _MOST_LINES else ""
+    return f"{', '.join(names[:_MOST_LINES])}{more}"
