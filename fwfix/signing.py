@@ -111,8 +111,7 @@ def principals_of(signature: bytes, content: bytes, signers: Path, *, namespace:
             the security key for it.
         UsageError: the file cannot be read.
     """
-    if not os.access(signers, os.R_OK):
-        raise UsageError(f"{signers} cannot be read", next="It must list who may approve (man ssh-keygen).")
+    check_signers(signers)
     if not was_touched(signature):
         raise SignatureProblemError("nobody touched this security key when it signed")
     with _as_file(signature) as path:
@@ -127,6 +126,16 @@ def principals_of(signature: bytes, content: bytes, signers: Path, *, namespace:
             if checked.returncode:
                 raise SignatureProblemError(_said(checked) or f"{signers} does not let this key sign")
     return names
+
+
+def check_signers(signers: Path) -> None:
+    """Refuse an allowed_signers file that is not there.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    if not signers.is_file() or not os.access(signers, os.R_OK):
+        raise UsageError(f"{signers} cannot be read", next="It must list who may approve (man ssh-keygen).")
 
 
 def was_touched(signature: bytes) -> bool:

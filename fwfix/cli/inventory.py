@@ -26,11 +26,12 @@ app = typer.Typer(
 
 @app.command("check")
 def check(inventory: InventoryPaths = None, limit: Limit = None, *, as_json: Json = False) -> None:
-    """Validate the inventory, and that the secrets, keys and calendars that it names are there."""
+    """Validate the inventory, and that the secrets, keys, calendars and signers that it names are there."""
     from fwfix.errors import InventoryError
     from fwfix.loading.calendar import Calendar
     from fwfix.loading.references import find_problems
     from fwfix.secret_store import SecretStore
+    from fwfix.signing import check_signers
 
     loaded, hosts = _load(inventory, limit)
     problems = list(find_problems(loaded, hosts, SecretStore()))
@@ -39,6 +40,8 @@ def check(inventory: InventoryPaths = None, limit: Limit = None, *, as_json: Jso
     if problems:
         raise InventoryError("\n".join(str(problem) for problem in problems))
     Calendar(loaded).read_files()
+    if loaded.approvals.allowed_signers is not None:
+        check_signers(loaded.approvals.allowed_signers)
     counts = {
         "hosts": len(hosts),
         "groups": len(loaded.groups),

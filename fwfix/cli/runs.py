@@ -122,7 +122,10 @@ def export(
     from datetime import UTC, datetime
 
     from fwfix.evidence import export_run
+    from fwfix.signing import fingerprint_of
 
+    if sign is not None:
+        fingerprint_of(sign.expanduser())  # before a bundle lies there to which no signature was added
     with journal_of(context) as journal:
         faults = export_run(journal, run_id, directory, now=datetime.now(UTC))
     signature = None if sign is None else _sign_manifest(directory, sign)

@@ -280,3 +280,9 @@ def test_an_edited_header_is_named_in_the_manifest(state: Path, tmp_path: Path) 
     assert "NOT as it was written" in result.stdout
     (fault,) = json.loads((tmp_path / "out" / "manifest.json").read_text())["chain_faults"]
     assert "ticket" in fault["message"]
+
+
+def test_a_key_that_is_none_leaves_no_bundle_without_its_signature(state: Path, tmp_path: Path) -> None:
+    result = run(state, "export", RUN, str(tmp_path / "out"), "--sign", str(tmp_path / "nosuch"))
+    assert isinstance(result.exception, UsageError)
+    assert not (tmp_path / "out").exists()

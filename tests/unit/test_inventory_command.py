@@ -128,3 +128,14 @@ def test_check_finds_a_calendar_that_cannot_be_read_before_the_night_of_the_chan
     assert isinstance(result.exception, InventoryError)
     assert f"{tmp_path / 'freeze.ICS'}: cannot be read" in str(result.exception)
     assert run("list", "-i", path).exit_code == 0
+
+
+def test_check_finds_a_missing_list_of_signers_before_the_night_of_the_change(tmp_path: Path) -> None:
+    path = tmp_path / "hosts.yaml"
+    path.write_text(
+        "approvals: {required: 1, allowed_signers: signers}\n"
+        "hosts: {a: {platform: linux, policy: [], ssh: {host_key: accept-new}}}\n"
+    )
+    assert "cannot be read" in str(run("check", "-i", path).exception)
+    (tmp_path / "signers").touch()
+    assert run("check", "-i", path).exit_code == 0
