@@ -211,6 +211,8 @@ def _write_start(applying: Applying, plan: Plan, work: Work, paper: Paper) -> No
         )
         if paper.plan_text is not None:
             journal.append(begun.run_id, None, "replanned", {"plan": paper.plan_text})
+        if applying.ticket:  # the run itself keeps the one that it began with
+            journal.append(begun.run_id, None, "ticket", {"ticket": applying.ticket})
     write_approvals(journal, begun.run_id, begun.plan_digest, paper.approvals)
     if applying.gate.break_glass:
         body = {"reason": applying.gate.break_glass, "operator": begun.operator}

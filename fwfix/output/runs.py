@@ -95,6 +95,30 @@ def _event(event: Event) -> str:
             probes = body.get("probes")
             met = f" ({plural(len(probes), 'probe')} recorded)" if isinstance(probes, list) and probes else ""
             said = f"is {body.get('outcome')}{met}"
-        case "started" | "resumed" | "finished" | _:
-            said = event.kind
+        case _:
+            said = _of_run(event)
     return f"{event.at}  {event.host or '(run)'}  {said}"
+
+
+def _of_run(event: Event) -> str:
+    """Say what concerns the whole run."""
+    body = event.body
+    match event.kind:
+        case "wave":
+            return f"wave {body.get('number')} of {body.get('of')} {body.get('state')}"
+        case "stopped":
+            return f"stopped: {body.get('message')}"
+        case "counters":
+            turned = body.get("turned_away")
+            where = f"on {', '.join(turned)}" if isinstance(turned, dict) and turned else "nowhere"
+            return f"packets were turned away since: {where}"
+        case "approved":
+            principals = body.get("principals")
+            names = ", ".join(map(str, principals)) if isinstance(principals, list) else ""
+            return f"approved by {names} ({body.get('key')})"
+        case "break-glass":
+            return f"break-glass by {body.get('operator')}: {body.get('reason')}"
+        case "ticket":
+            return f"goes on for {body.get('ticket')}"
+        case _:
+            return event.kind

@@ -48,8 +48,9 @@ def test_a_run_that_was_asked_to_stop_goes_on_under_its_own_id(make_site: "MakeS
     done = go_on(site, stopped.run_id, "-l", "gw-2")
     assert [each["name"] for each in done.document["hosts"]] == ["gw-2"]
     go_on(site, stopped.run_id, "-l", "nosuch", code=2)
-    ended = go_on(site, stopped.run_id)
+    ended = go_on(site, stopped.run_id, "--ticket", "CHG-2")
     assert outcomes(ended) == ["applied"] * 3
+    assert [each["ticket"] for each in events(site, ended.run_id, "ticket")] == ["CHG-2"]
     assert {each.run_id for each in (stopped, again, ended)} == {stopped.run_id}
     for host in site.lab.hosts:
         assert site.states(host) == {stopped.run_id: "confirmed"}

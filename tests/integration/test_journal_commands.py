@@ -286,3 +286,19 @@ def test_a_key_that_is_none_leaves_no_bundle_without_its_signature(state: Path, 
     result = run(state, "export", RUN, str(tmp_path / "out"), "--sign", str(tmp_path / "nosuch"))
     assert isinstance(result.exception, UsageError)
     assert not (tmp_path / "out").exists()
+
+
+def test_what_concerns_the_whole_run_is_told_to_people_as_well(state: Path) -> None:
+    said = {
+        "wave": ({"number": 1, "of": 2, "state": "started"}, "wave 1 of 2 started"),
+        "stopped": ({"message": "too many failed"}, "stopped: too many failed"),
+        "counters": ({"turned_away": {"gw": {"9100/tcp IPv4": 2}}}, "packets were turned away since: on gw"),
+        "approved": ({"principals": ["alice"], "key": "SHA256:a"}, "approved by alice (SHA256:a)"),
+        "break-glass": ({"operator": "ops", "reason": "a fire"}, "break-glass by ops: a fire"),
+        "ticket": ({"ticket": "CHG-2"}, "goes on for CHG-2"),
+    }
+    with Journal.open(state) as journal:
+        for kind, (body, _) in said.items():
+            journal.append(RUN, None, kind, body)
+    shown = run(state, "show", RUN).stdout
+    assert [text for _, text in said.values() if f"  (run)  {text}\n" not in shown] == []
