@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # Nearer to the ends of the calendar no opening can be computed.
 _FIRST_YEAR, _LAST_YEAR = 1900, 9000
+# Within it the name of the day says which one it is.
+_NEAR = timedelta(days=6)
 
 
 def maintenance(
@@ -87,9 +89,9 @@ def _lines(each: Listed, at: datetime, budgets: Mapping[str, timedelta]) -> Iter
     state = "open" if now_open else "closed"
     yield Line(f"{each.window.name} ({zone.key}): {state}", Style.GOOD if now_open else Style.PLAIN)
     for opening in each.openings:
-        local = (
-            f"{opening.start.astimezone(zone):%a %Y-%m-%d %H:%M} to {opening.end.astimezone(zone):%a %H:%M}"
-        )
+        start, end = opening.start.astimezone(zone), opening.end.astimezone(zone)
+        date = "" if end - start < _NEAR else f" {end:%Y-%m-%d}"
+        local = f"{start:%a %Y-%m-%d %H:%M} to {end:%a}{date} {end:%H:%M}"
         utc = f"{opening.start:%Y-%m-%dT%H:%MZ} to {opening.end:%Y-%m-%dT%H:%MZ}"
         yield Line(f"  {local}  ({utc})")
     if not each.openings:

@@ -48,7 +48,7 @@ class LoadedFile:
     document: Document
     context: FileContext
 
-    def place(self, *keys: str) -> Place:
+    def place(self, *keys: str | int) -> Place:
         """Return where a key stands, or the last of its parents that has a line."""
         return Place(self.path, _line_of(self.tree, keys))
 

@@ -190,9 +190,10 @@ class _Assembly:
     def _blackouts(self) -> tuple[str, ...]:
         texts: list[str] = []
         for file in self._files:
-            for text in file.document.blackouts:
+            for number, text in enumerate(file.document.blackouts):
                 is_path = text.lower().endswith(".ics")
                 texts.append(str(resolve_path(text, file.context.folder)) if is_path else text)
+                self._places.setdefault(("blackouts", texts[-1]), file.place("blackouts", number))
         return tuple(dict.fromkeys(texts))
 
     def _approvals(self) -> ApprovalRule:

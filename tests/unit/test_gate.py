@@ -257,6 +257,14 @@ def test_a_bad_window_in_the_inventory_names_its_line(tmp_path: Path) -> None:
         load_inventory([path])
 
 
+def test_a_bad_blackout_in_the_inventory_names_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "inventory.yaml"
+    blackouts = "blackouts:\n- 2026-12-20T00:00Z/P14D\n- Sat 22:00-02:00\n"
+    path.write_text(f"{blackouts}hosts: {{h: {{platform: linux}}}}\n")
+    with pytest.raises(InventoryError, match=r"inventory\.yaml:3: .*zone"):
+        load_inventory([path])
+
+
 def test_a_window_that_is_misspelt_is_told_its_nearest_name(tmp_path: Path) -> None:
     path = tmp_path / "inventory.yaml"
     windows = "maintenance_windows:\n  berlin: {recurs: 'Sat 22:00-02:00', timezone: Europe/Berlin}\n"

@@ -77,3 +77,9 @@ def test_a_host_without_a_window_needs_permission_only_where_others_have_one(tmp
     path.write_text("version: 1\nhosts: {free: {address: 10.0.0.1, platform: linux, policy: []}}\n")
     ended = CliRunner().invoke(app, ["maintenance", "-i", str(path)])
     assert "no window at all (may start at any time): free" in ended.output
+
+
+def test_an_opening_that_lasts_for_weeks_shows_the_day_of_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "inventory.yaml"
+    path.write_text(_INVENTORY.replace("Sat 22:00-02:00", "5th Sun 22:00+30d"))
+    assert "Sun 2026-11-29 22:00 to Tue 2026-12-29 22:00  (" in _ask(path)
