@@ -195,7 +195,7 @@ def _adapter() -> TypeAdapter[Plan]:
 def _document(content: bytes, path: Path | None) -> dict[str, Any]:
     try:
         document = json.loads(content)
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         line = exc.lineno if isinstance(exc, json.JSONDecodeError) else None
         raise PlanFileError("is not a saved plan: it is no JSON", path=path, line=line, next=_AGAIN) from exc
     schema = document.pop("schema", None) if isinstance(document, dict) else None

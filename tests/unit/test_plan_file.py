@@ -246,7 +246,11 @@ def test_a_damaged_document_is_refused_by_name(key: str, value: object, message:
         parse_plan(edited(lambda document: document.update({key: value})))
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[]", b"null", b'{"schema": "fwfix.plan/1"}'])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"\xff\xfe", b"[]", b"null", b"[" * 200_000, b'{"schema": "fwfix.plan/1"}'],
+    ids=lambda content: repr(content[:9]),
+)
 def test_what_is_no_plan_is_refused(content: bytes) -> None:
     with pytest.raises(PlanFileError):
         parse_plan(content)
