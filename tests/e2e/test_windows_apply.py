@@ -1,6 +1,7 @@
 """Windows with real hosts: each in its own, blackouts, broken glass, and no window to go back."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -68,6 +69,18 @@ def test_hosts_start_each_in_its_own_window_and_the_others_are_skipped(make_site
     asked = site.fwfix.apply("--continue", ended.run_id, "--window", "w-east", code=5)
     assert (asked.run_id, asked.document["hosts"]) == (ended.run_id, [])
     assert site.states(site.lab["west"]) == {}
+
+
+def test_a_limit_that_leaves_out_every_host_with_a_window_starts_nobody_without_one(
+    make_site: "MakeSite", tmp_path: Path
+) -> None:
+    site = make_site(*(HostSpec(name=name) for name in ("inside", "none")))
+    site.fwfix.rewrite(lambda content: content["hosts"]["inside"].update(window="daily 00:00-00:00 UTC"))
+    assert site.fwfix.apply("-l", "none", code=5).document["reason"]["code"] == "no-window"
+    plan = str(tmp_path / "plan.json")
+    site.fwfix.run("plan", "-l", "none", "-o", plan, code=0)
+    assert site.fwfix.apply(plan, code=5).document["reason"]["code"] == "no-window"
+    assert site.states(site.lab["none"]) == {}
 
 
 def test_closed_windows_and_blackouts_touch_no_host_until_the_glass_is_broken(site: "Site") -> None:
