@@ -79,7 +79,7 @@ def check(
     from fwfix.output.text import Line, Style
 
     with journal_of(context) as journal:
-        count = len(journal.runs()) if run_id is None else 1
+        count = len(journal.run_ids()) if run_id is None else 1
         faults, head = journal.check(run_id, expected=expect), journal.head()
     output = output_of(context, as_json=as_json)
     output.document(

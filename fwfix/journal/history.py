@@ -59,10 +59,14 @@ class History:
             known = [run.run_id for run in runs if command in (None, run.command)]
             raise unknown_run(run_id, known, command=command)
 
+    def run_ids(self) -> tuple[str, ...]:
+        """Return the ids of all runs, newest first."""
+        with self._read() as connection:
+            return tuple(reading.read_run_ids(connection))
+
     def knows(self, run_id: str) -> bool:
         """Tell whether there is such a run."""
-        with self._read() as connection:
-            return run_id in reading.read_run_ids(connection)
+        return run_id in self.run_ids()
 
     def run(self, run_id: str, *, command: str | None = None) -> RunEntry:
         """Return one run with its hosts, as their events add up, and its plan; `command` as for `header`.
@@ -122,9 +126,13 @@ class History:
         Returns:
             Every place that is not as it was written; empty if nothing was changed.
         """
-        chosen = self.runs() if run_id is None else (self.header(run_id),)
+        # By their ids alone: a header that cannot be read is a fault like any other.
+        known = self.run_ids()
+        if run_id is not None and run_id not in known:
+            self.header(run_id)
+        chosen = known if run_id is None else (run_id,)
         with self._read() as connection:
-            faults = [fault for run in reversed(chosen) for fault in check_run(connection, run.run_id)]
+            faults = [fault for each in reversed(chosen) for fault in check_run(connection, each)]
             gaps = ledger.find_gaps(connection, expected=expected)
             faults += [gap for gap in gaps if run_id in (None, gap.run_id) or expected is not None]
         return tuple(faults)

@@ -402,6 +402,8 @@ TAMPERING = {
     "all events": "DELETE FROM events",
     "the operator": "UPDATE runs SET operator = 'somebody else'",
     "the target": "UPDATE runs SET target = 'x'",
+    "the time of its beginning": "UPDATE runs SET started_at = 'x'",
+    "an outcome that is none": "UPDATE hosts SET outcome = 'x' WHERE outcome = 'reverted'",
     "the exit code": "UPDATE runs SET exit_code = 0",
     "where a host is": "UPDATE hosts SET record = replace(record, '10.1.2.3', '10.6.6.6')",
     "how a host ended": "UPDATE hosts SET outcome = 'applied' WHERE outcome = 'reverted'",
