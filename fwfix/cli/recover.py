@@ -39,6 +39,7 @@ def recover(
     loaded = load(inventory, limit) if inventory else None
     settings = {host.name: host for host in loaded.inventory.hosts.values()} if loaded else {}
     only = {host.name for host in loaded.hosts} if loaded and limit else None
+    begun = begin("recover")
     with open_journal(context) as journal:
         wanted = [journal.header(run)] if run else list(reversed(journal.unfinished()))
         taken = {each.run_id for each in wanted}
@@ -55,7 +56,6 @@ def recover(
             typer.echo("fwfix: no run is unfinished: there is nothing to recover", err=True)
         elif len(wanted) > 1:
             typer.echo(f"fwfix: {plural(len(wanted), 'run')} recovered", err=True)
-    begun = begin("recover")
     shown = wanted[0].run_id if len(wanted) == 1 else None
     leave(context, begun, reports, as_json=as_json, shown_run_id=shown, interrupted=interrupted)
 

@@ -5,10 +5,16 @@ from datetime import UTC, datetime
 
 from fwfix.model.duration import format_duration
 from fwfix.model.hazard import Severity
+from fwfix.model.host import Platform
 from fwfix.model.plan import HostPlan, Plan, PlannedOutcome
 from fwfix.model.wording import plural
 from fwfix.output.text import printable
 
+_BY_HAND = {
+    Platform.LINUX: "sh /var/lib/fwfix/runs/{run_id}/rollback.sh",
+    Platform.WINDOWS: "powershell -NoProfile -ExecutionPolicy Bypass"
+    r" -File C:\ProgramData\fwfix\runs\{run_id}\rollback.ps1",
+}
 _SPECIAL = str.maketrans({character: f"\\{character}" for character in "\\`*_{}[]<>#|"})
 
 
@@ -107,7 +113,11 @@ def _backout(plan: Plan) -> Iterator[str]:
         yield ""
     yield f"* All hosts, later: `fwfix rollback {plan.run_id}`"
     yield f"* One host: `fwfix rollback {plan.run_id} -l HOST`"
-    yield (f"* On a Linux host, by hand, without fwfix: `sh /var/lib/fwfix/runs/{plan.run_id}/rollback.sh`")
+    platforms = {each.host.platform for each in plan.hosts if each.outcome is PlannedOutcome.CHANGE}
+    for platform, command in _BY_HAND.items():
+        if platform in platforms:
+            shown = command.format(run_id=plan.run_id)
+            yield f"* On a {platform.capitalize()} host, by hand, without fwfix: `{shown}`"
 
 
 def _utc(instant: datetime) -> str:

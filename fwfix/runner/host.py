@@ -128,6 +128,7 @@ class HostRun:
                 break
             latest = time.monotonic() + self._plan.deadline.total_seconds() + SCRIPT_SECONDS
             self._state = announce(self._state, step, reverts_by=latest)
+            self._note_pending()
             event = self._take(step, self._state)
             self._state = evolve(self._state, event, now=time.monotonic())
             self._note_pending()

@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fwfix.drivers.base import Answer
 from fwfix.errors import FwfixError, JournalError, LostError
 from fwfix.model.host import Host, Platform
 from fwfix.model.observation import Observation, RecordState, RunRecord
@@ -28,6 +29,7 @@ PROBE_SECONDS = 3.0
 # A lost answer is asked after this often before the host counts as unknown.
 ATTEMPTS = 4
 _PAUSE_SECONDS = 2.0
+_RECORDS = {Platform.LINUX: "/var/lib/fwfix", Platform.WINDOWS: r"%ProgramData%\fwfix"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,16 +105,22 @@ class _Rollback:
         if answer.state is RecordState.REVERTED:
             return self._verified(before, observation)
         named = not answer.holder or answer.holder in answer.message
-        holder = "" if named else f": {answer.holder} must go first"
+        role = "is at work on it" if answer.code == "locked" else "must go first"
+        holder = "" if named else f": {answer.holder} {role}"
         reason = Reason(
             code=answer.code or "revert-failed",
             message=f"{answer.message or 'the host did not undo the run'}{holder}",
-            next=f"fwfix rollback {answer.holder}"
-            if answer.holder
-            else "look at the record's log on the host",
+            next=self._way_out(answer),
         )
         still = answer.state is RecordState.REVERTING
         return self._report(Outcome.UNKNOWN if still else Outcome.FAILED, reason)
+
+    def _way_out(self, answer: Answer) -> str:
+        if answer.code == "locked":
+            return "wait until that run has ended (fwfix status says when), then try again"
+        if answer.holder:
+            return f"fwfix rollback {answer.holder} -l {self._undo.host.name}"
+        return "look at the record's log on the host"
 
     def _already(self, record: RunRecord | None, observation: Observation) -> HostReport | None:
         if record is None:
@@ -125,7 +133,7 @@ class _Rollback:
             reason = Reason(
                 code="foreign-record",
                 message="the record came from another machine and is never acted on",
-                next="remove /var/lib/fwfix on the host if it is a clone",
+                next=f"remove {_RECORDS[self._undo.host.platform]} on the host if it is a clone",
             )
             return self._report(Outcome.FAILED, reason)
         if record.state is not RecordState.REVERTED:

@@ -45,20 +45,23 @@ def newest_in_force(journal: Journal, limit: str | None) -> str | None:
     standing: dict[str, list[str]] = {}
     for each in journal.hosts_in_force():
         standing.setdefault(each.run_id, []).append(each.host)
-    if not standing and journal.runs():
+    # A saved plan got its id when it was made, which may be long before the run: by id is not by time.
+    runs = [run.run_id for run in journal.runs()]
+    if not standing and runs:
         return None
     if not standing:
         raise UsageError(
             "this journal knows of no run",
             next="fwfix status -i INVENTORY shows what the hosts have; then fwfix rollback RUN -i INVENTORY.",
         )
-    newest = next((run for run in sorted(standing, reverse=True) if _touches(journal, run, limit)), None)
+    offered = [run_id for run_id in runs if run_id in standing]
+    newest = next((run_id for run_id in offered if _touches(journal, run_id, limit)), None)
     if newest is None:
         raise UsageError(
             f"no run is in force on a host that {limit!r} names", next="fwfix runs list shows the runs."
         )
     if len(standing[newest]) > MOST_WITHOUT_A_NAME and limit is None:
-        commands = "\n  ".join(f"fwfix rollback {run_id}" for run_id in sorted(standing, reverse=True))
+        commands = "\n  ".join(f"fwfix rollback {run_id}" for run_id in offered)
         raise UsageError(
             f"the newest run is in force on {len(standing[newest])} hosts: name it, or say which hosts",
             next=f"Choose one of:\n  {commands}\n  fwfix rollback {newest} -l HOST",

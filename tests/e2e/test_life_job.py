@@ -114,6 +114,18 @@ def test_rollback_of_a_host_without_a_run_undoes_the_newest_that_stands_on_it(ma
     assert site.fwfix.rollback("-l", "two").run_id == second.run_id
 
 
+def test_the_newest_run_is_the_one_that_was_applied_last_and_not_the_one_whose_plan_is_youngest(
+    make_site: "MakeSite", tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    site = make_site(HostSpec(name="one"), HostSpec(name="two"))
+    plan = str(tmp_path_factory.mktemp("plan") / "plan.json")
+    site.fwfix.run("plan", "-l", "two", "-o", plan, code=0)
+    site.fwfix.apply("-l", "one")
+    last = site.fwfix.apply(plan)
+    assert last.run_id in site.fwfix.run("runs", "list").stdout
+    assert site.fwfix.rollback().run_id == last.run_id
+
+
 def test_rollback_without_a_run_needs_a_journal_that_knows_of_one(site: "Site") -> None:
     site.fwfix.apply()
     ended = site.second_controller().rollback(code=2)

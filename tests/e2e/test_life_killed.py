@@ -202,3 +202,15 @@ def test_a_second_signal_leaves_at_once_and_says_when_hosts_restore_themselves(s
     site.host.restore()
     assert site.rules() == before
     assert site.is_open()
+
+
+def test_a_second_signal_names_a_host_that_was_being_armed_too(site: "Site") -> None:
+    started = site.fwfix.start("apply", "--confirm-within", "8s")
+    started.await_step("arm")
+    site.host.cut()
+    started.send(signal.SIGINT)
+    site.wait_for(lambda: started.has_said("again to leave at once"), "the first signal")
+    started.send(signal.SIGINT)
+    ended = started.end()
+    assert ended.code == 130
+    assert "gw: restores itself at 2" in ended.stderr

@@ -1,5 +1,6 @@
 """Windows twins whose controller dies, whose way in changes, or whose password is wrong."""
 
+import json
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -182,6 +183,7 @@ def test_recover_reverts_at_once_what_a_killed_controller_left_armed_on_a_twin(
     assert site.state("saw-rules") == "armed"
     told = site.fwfix.run("runs", "recover", code=3)
     assert (told.outcome(), told.reason()) == ("reverted", "interrupted")
+    assert told.document["started_at"] <= told.host()["steps"][0]["at"]
     assert site.rules("saw-rules") == before
     assert site.is_open("saw-rules")
     site.fwfix.wait_for(lambda: site.is_quiet("saw-rules"), "the end of the task")
@@ -227,3 +229,39 @@ def test_a_wrong_password_costs_the_whole_fleet_one_logon(make_windows: MakeSite
     assert not logons[0].accepted
     site.tell(PASSWORD)
     site.fwfix.run("plan", code=0)
+
+
+def test_a_rollback_that_a_twin_refuses_says_what_to_do_about_this_very_host(make_windows: MakeSite) -> None:
+    site = make_windows("pos-1")
+    twin = site.twins["pos-1"].host
+    older = site.fwfix.apply().run_id
+
+    def refused() -> tuple[str, str]:
+        ended = site.fwfix.rollback(older, code=3)
+        assert ended.outcome() == "failed"
+        return ended.reason(), ended.host()["reason"]["next"]
+
+    site.fwfix.rewrite(lambda content: content["policies"]["printing"].update(allow_from=["198.51.100.7"]))
+    newer = site.fwfix.apply().run_id
+    assert refused() == ("superseded", f"fwfix rollback {newer} -l pos-1")
+    site.fwfix.rollback(newer)
+
+    # Somebody else's run is at work: to undo that one is no way out.
+    other = "20261121T220003Z-4f2a"
+    meta = json.loads(twin.files.read(f"{RUNS}\\{older}\\meta.json"))
+    twin.files.make_folder(f"{RUNS}\\{other}")
+    twin.files.write(f"{RUNS}\\{other}\\state.arming", b"", append=False)
+    lock = f"{other} {float(meta['deadline']) + 9000:.2f} {meta['boot_id']}"
+    twin.files.write(RUNS.removesuffix("runs") + "lock", lock.encode(), append=False)
+    code, way_out = refused()
+    assert (code, "fwfix status" in way_out, "rollback" in way_out) == ("locked", True, False)
+
+    twin.facts.machine_id = "00000000-0000-4000-8000-000000000000"
+    assert refused() == ("foreign-record", r"remove %ProgramData%\fwfix on the host if it is a clone")
+
+
+def test_nothing_is_said_of_packets_that_nobody_counts(make_windows: MakeSite) -> None:
+    site = make_windows("pos-1", "pos-2")
+    ended = site.fwfix.apply("--waves", "1,100%")
+    assert "wave 2 of 2" in ended.stderr
+    assert "turned away" not in ended.stderr

@@ -174,6 +174,24 @@ def test_the_page_for_the_board_says_impact_test_and_backout_and_cannot_be_forma
     assert "<script>" not in text.replace("\\<script\\>", "")
 
 
+def test_the_page_for_the_board_says_how_to_undo_by_hand_on_the_platforms_of_its_hosts() -> None:
+    run_id = "20261121T220003Z-4f2a"
+
+    def by_hand(*platforms: Platform) -> list[str]:
+        hosts = tuple(
+            HostPlan(host=Host(name=each, address="10.0.0.1", platform=each), outcome=PlannedOutcome.CHANGE)
+            for each in platforms
+        )
+        plan = Plan(run_id=run_id, created_at=datetime(2026, 11, 21, tzinfo=UTC), hosts=hosts)
+        return [line for line in board_lines(plan, digest="sha256:00") if "by hand" in line]
+
+    (linux,) = by_hand(Platform.LINUX)
+    (windows,) = by_hand(Platform.WINDOWS)
+    assert f"`sh /var/lib/fwfix/runs/{run_id}/rollback.sh`" in linux
+    assert f"-File C:\\ProgramData\\fwfix\\runs\\{run_id}\\rollback.ps1`" in windows
+    assert by_hand(Platform.WINDOWS, Platform.LINUX) == [linux, windows]
+
+
 def test_a_signature_of_a_file_whose_name_goes_on_after_the_plans_is_not_the_plans(tmp_path: Path) -> None:
     for name in ("plan.json", "plan.json.new", "plan.json.a.sig", "plan.json.new.b.sig", "plan.json.c.d.sig"):
         (tmp_path / name).write_bytes(b"x")
