@@ -23,6 +23,7 @@ from fwfix.cli.options import (
     Ticket,
     Waves,
     Yes,
+    recorded,
 )
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def apply(
         str | None,
         typer.Option(
             "--break-glass",
+            callback=recorded,
             metavar="REASON",
             help="Start outside windows and in blackouts; recorded.",
             show_default=False,

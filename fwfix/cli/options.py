@@ -1,5 +1,6 @@
 """The options that many commands share, and what the program itself was told."""
 
+import os
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,11 +38,40 @@ def context_of_json() -> typer.Context | None:
     return _OF_JSON.get()
 
 
+def recorded(value: str | None) -> str | None:
+    """Return a text that goes into the journal; a terminal in another encoding may have sent anything."""
+    if value is None or _is_writable(value):
+        return value
+    try:
+        return os.fsencode(value).decode()  # UTF-8 in the locale C
+    except UnicodeDecodeError:
+        raise typer.BadParameter(f"{_shown(value)} is not UTF-8, as the terminal sends it") from None
+
+
+def _recorded_paths(value: list[Path] | None) -> list[Path] | None:
+    for path in value or ():
+        if not _is_writable(str(path)):
+            raise typer.BadParameter(
+                f"{_shown(str(path))} is no text in this locale, and cannot be recorded:"
+                " set LC_ALL=C.UTF-8, or rename it"
+            )
+    return value
+
+
+def _shown(text: str) -> str:
+    return ascii(os.fsencode(text)).removeprefix("b")
+
+
+def _is_writable(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
 InventoryPaths = Annotated[
     list[Path] | None,
     typer.Option(
         "-i",
         "--inventory",
+        callback=_recorded_paths,
         envvar="FWFIX_INVENTORY",
         metavar="PATH",
         help="An inventory file or a folder of them. May be given several times.",
@@ -113,5 +143,11 @@ MaxUnreachable = Annotated[
         "--max-unreachable", metavar="N|N%", help="Stop when more hosts than this are out of reach."
     ),
 ]
-Ticket = Annotated[str, typer.Option("--ticket", metavar="TEXT", help="Recorded.", show_default=False)]
-ReasonText = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Recorded.", show_default=False)]
+Ticket = Annotated[
+    str,
+    typer.Option("--ticket", callback=recorded, metavar="TEXT", help="Recorded.", show_default=False),
+]
+ReasonText = Annotated[
+    str,
+    typer.Option("--reason", callback=recorded, metavar="TEXT", help="Recorded.", show_default=False),
+]

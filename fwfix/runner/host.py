@@ -129,8 +129,7 @@ class HostRun:
             latest = time.monotonic() + self._plan.deadline.total_seconds() + SCRIPT_SECONDS
             self._state = announce(self._state, step, reverts_by=latest)
             self._note_pending()
-            event = self._take(step, self._state)
-            self._state = evolve(self._state, event, now=time.monotonic())
+            self._state = evolve(self._state, self._take(step, self._state), now=time.monotonic())
             self._note_pending()
         report = self._report(self._state)
         self._context.log.finish(report)

@@ -231,6 +231,31 @@ def test_an_option_that_makes_no_sense_is_refused(option: str, tmp_path: Path, t
     assert not trap.touched.is_set()
 
 
+@pytest.mark.parametrize("option", ["--ticket", "--reason", "--break-glass", "--inventory"])
+def test_bytes_that_are_no_text_are_refused_before_any_contact(
+    option: str, tmp_path: Path, trap: Trap
+) -> None:
+    folder = tmp_path / "gr\udcfcn"  # Latin-1, as a terminal that is set to it sends it
+    folder.mkdir()
+    for each in (folder, tmp_path):
+        (each / "inventory.yaml").write_text(POLICY + host(trap))
+    told = str(folder / "inventory.yaml") if option == "--inventory" else "CHG-\udcfc"
+    done = fwfix(
+        "apply", "-i", str(tmp_path / "inventory.yaml"), option, told, "--yes", state=tmp_path / "state"
+    )
+    expect_refusal(done, option, r"\xfc")
+    assert not trap.touched.is_set()
+
+
+def test_a_ticket_is_understood_in_the_locale_c(tmp_path: Path, trap: Trap) -> None:
+    inventory = tmp_path / "inventory.yaml"
+    inventory.write_text(POLICY + host(trap))
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    command = ("plan", "--offline", "--json", "-i", str(inventory), "--ticket", "CHG-ü")
+    done = fwfix(*command, state=tmp_path / "state", **plain)
+    assert json.loads(done.stdout)["ticket"] == "CHG-ü"
+
+
 def test_an_unknown_run_is_refused(tmp_path: Path) -> None:
     state = tmp_path / "state"
     expect_refusal(fwfix("rollback", "20261121T220003Z-4f2a", "--yes", state=state), "20261121T220003Z-4f2a")
