@@ -18,6 +18,7 @@ from pathlib import Path
 from fwfix.errors import SecretError
 from fwfix.programs import run_alone
 from fwfix.secrets import Secret, SecretKind, SecretRef
+from fwfix.terminal import alone
 
 COMMAND_TIMEOUT_S = 30.0
 
@@ -103,7 +104,7 @@ class SecretStore:
         return Secret(_one_line(value, f"the environment variable {ref.argument}"))
 
     def _from_person(self, purpose: str, user: str) -> Secret:
-        with self._asking:
+        with self._asking, alone():
             try:
                 answer = self._ask(f"{purpose} of {user}: ")
             except (EOFError, OSError):

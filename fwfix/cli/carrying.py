@@ -148,12 +148,14 @@ def carry_out(
     from fwfix.cli.consent import ask
     from fwfix.cli.reporting import output_of
     from fwfix.model.wording import plural
+    from fwfix.terminal import alone
 
     plan = made.plan
     limits = _limits(plan, work.begun.run_id)
     if not applying.yes:
-        output_of(applying.context, as_json=applying.as_json).plan(plan)
-        ask(f"Apply this to {plural(sum(map(len, plan.waves)), 'host')}?", yes=False)
+        with alone():
+            output_of(applying.context, as_json=applying.as_json).plan(plan)
+            ask(f"Apply this to {plural(sum(map(len, plan.waves)), 'host')}?", yes=False)
     _write_start(applying, plan, work, paper)
     if applying.gate.wait:
         _announce_wait(work, gate, plan)

@@ -7,6 +7,8 @@ however many hosts there are and however often they report.
 import threading
 import time
 from collections import Counter, deque
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import TextIO
 
@@ -46,19 +48,36 @@ class LiveView:
         self._ends: dict[str, Outcome] = {}
         self._said: deque[Text] = deque()
         self._ended = threading.Event()
+        self._drawing = threading.Lock()
+        self._live = self._begin()
+        self._thread = threading.Thread(target=self._redraw, name="fwfix-live", daemon=True)
+        self._thread.start()
+
+    def _begin(self) -> Live:
         # Whatever else is printed goes its own way; nothing is redirected.
-        self._live = Live(
+        live = Live(
             console=self._console,
             auto_refresh=False,
             transient=True,
             redirect_stdout=False,
             redirect_stderr=False,
         )
-        self._live.start()
+        live.start()
         # A second signal ends us at once: a hidden cursor would stay hidden.
         self._console.show_cursor(show=True)
-        self._thread = threading.Thread(target=self._redraw, name="fwfix-live", daemon=True)
-        self._thread.start()
+        return live
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Take the view away for a while; what happens meanwhile is shown afterwards."""
+        with self._drawing:
+            with suppress(OSError, ValueError):
+                self._live.stop()
+            try:
+                yield
+            finally:
+                with suppress(OSError, ValueError):
+                    self._live = self._begin()
 
     def run_started(self, *, hosts: int, run_id: str | None = None) -> None:
         """Learn how many hosts there are."""
@@ -114,6 +133,14 @@ class LiveView:
                 return
 
     def _draw(self) -> None:
+        if not self._drawing.acquire(blocking=False):
+            return
+        try:
+            self._draw_now()
+        finally:
+            self._drawing.release()
+
+    def _draw_now(self) -> None:
         with self._lock:
             said = list(self._said)
             self._said.clear()

@@ -3,11 +3,12 @@
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Protocol, TextIO
 
 from fwfix.model.outcome import HostReport
 from fwfix.output.plain import PlainLines
+from fwfix.terminal import drawn
 
 
 class Observer(Protocol):
@@ -78,14 +79,12 @@ def make_observer(wishes: Wishes, command: str, *, stream: TextIO | None = None)
         stream: stderr if None.
     """
     chosen = stream or sys.stderr
-    observer: Observer
     if chosen.isatty() and os.environ.get("TERM", "") != "dumb":
         from fwfix.output.live import LiveView  # noqa: PLC0415 - rich is slow to import
 
-        observer = LiveView(chosen, command, color=wishes.color)
+        view = LiveView(chosen, command, color=wishes.color)
+        with closing(view), drawn(view.aside):
+            yield view
     else:
-        observer = PlainLines(chosen, command)
-    try:
-        yield observer
-    finally:
-        observer.close()
+        with closing(PlainLines(chosen, command)) as lines:
+            yield lines

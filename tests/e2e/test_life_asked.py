@@ -46,6 +46,12 @@ class Terminal:
         self.shown += found.decode(errors="replace")
         return bool(found)
 
+    def stays(self, text: str, *, seconds: float) -> bool:
+        """Tell whether a text stays the last that is shown, with nothing drawn over it."""
+        if select.select([self.fd], [], [], seconds)[0]:
+            self._read()
+        return self.shown.rstrip().endswith(text)
+
     def type(self, text: str) -> None:
         os.write(self.fd, text.encode())
 
@@ -73,6 +79,7 @@ def test_yes_applies(site: "Site") -> None:
 
 def test_no_changes_nothing(site: "Site") -> None:
     terminal = _apply(site)
+    assert terminal.stays("Apply this to 1 host? [y/N]:", seconds=0.5)
     terminal.type("n\n")
     assert terminal.end() == 5
     assert site.states() == {}

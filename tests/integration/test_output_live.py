@@ -19,6 +19,7 @@ from fwfix.model.plan import Reason
 from fwfix.output.live import LiveView
 from fwfix.output.observe import make_observer
 from fwfix.output.plain import PlainLines
+from fwfix.terminal import alone
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,24 @@ def test_a_terminal_shows_wave_counts_and_hosts_at_work() -> None:
         screen.wait_for("a limit was exceeded")
         # The last thing that was done to the cursor is to show it.
         assert re.findall(r"\x1b\[\?25[hl]", screen.text)[-1] == "\x1b[?25h"
+
+
+def test_nothing_is_drawn_over_a_question_and_what_happened_meanwhile_is_shown_afterwards() -> None:
+    with a_screen() as far, make_observer(Wishes(), "apply", stream=far.stream) as observer:
+        observer.host_step("gw-1", "observe")
+        far.wait_for("gw-1: observe")
+        with alone():
+            far.stream.write("Apply? ")
+            far.stream.flush()
+            far.wait_for("Apply? ")
+            observer.host_step("gw-1", "arm")
+            observer.note("a note")
+            end = time.monotonic() + 0.5  # four times redrawn, if it were
+            while time.monotonic() < end:
+                assert far.text.endswith("Apply? ")
+                time.sleep(0.01)
+        far.wait_for("a note")
+        far.wait_for("gw-1: arm")
 
 
 def test_a_host_cannot_send_control_sequences_to_the_terminal() -> None:

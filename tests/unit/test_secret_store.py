@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import keyring
@@ -15,6 +16,7 @@ from keyring.errors import KeyringLocked
 from fwfix.errors import SecretError
 from fwfix.secret_store import SecretStore
 from fwfix.secrets import SecretKind, SecretRef
+from fwfix.terminal import drawn
 
 SECRET = "hunter2"
 
@@ -257,3 +259,21 @@ def test_a_resolved_secret_prints_as_stars() -> None:
     store = SecretStore(environment={"PW": SECRET})
     secret = store.resolve(ref(SecretKind.ENV, "PW"), host="h", address="h", user="u")
     assert SECRET not in f"{secret} {secret!r} {secret:>20} {store!r}"
+
+
+def test_a_person_is_asked_with_the_terminal_alone() -> None:
+    order: list[str] = []
+
+    @contextmanager
+    def step_aside() -> Iterator[None]:
+        order.append("aside")
+        yield
+        order.append("back")
+
+    def ask(question: str) -> str:
+        order.append(question)
+        return SECRET
+
+    with drawn(step_aside):
+        assert reveal(SecretStore(ask=ask), ref(SecretKind.PROMPT)) == SECRET
+    assert order == ["aside", "password of ops: ", "back"]
