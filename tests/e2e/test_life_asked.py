@@ -22,10 +22,10 @@ pytestmark = pytest.mark.lab
 class Terminal:
     """A command with a terminal of its own."""
 
-    def __init__(self, argv: list[str]) -> None:
+    def __init__(self, argv: list[str], **environment: str) -> None:
         pid, self.fd = pty.fork()
         if pid == 0:
-            os.execv(argv[0], argv)
+            os.execve(argv[0], argv, {**os.environ, **environment})
         self.pid = pid
         self.shown = ""
 
@@ -62,8 +62,8 @@ class Terminal:
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
 
-def _apply(site: "Site") -> Terminal:
-    terminal = Terminal(site.fwfix.bare("apply", "-i", str(site.fwfix.inventory)))
+def _apply(site: "Site", **environment: str) -> Terminal:
+    terminal = Terminal(site.fwfix.bare("apply", "-i", str(site.fwfix.inventory)), **environment)
     terminal.await_text("[y/N]")
     assert "FWFIX-" in terminal.shown
     return terminal
@@ -78,7 +78,7 @@ def test_yes_applies(site: "Site") -> None:
 
 
 def test_no_changes_nothing(site: "Site") -> None:
-    terminal = _apply(site)
+    terminal = _apply(site, TERM="xterm")  # one that can be drawn on
     assert terminal.stays("Apply this to 1 host? [y/N]:", seconds=0.5)
     terminal.type("n\n")
     assert terminal.end() == 5
