@@ -1,13 +1,12 @@
-"""HTTP on a connection where we are logged on: one request after another, and nothing else in between."""
+"""HTTP on a connection that is ours alone: one request after another, and nothing else in between."""
 
 import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException, HTTPResponse, IncompleteRead
+from http.client import HTTPException, HTTPResponse, IncompleteRead
 from urllib.parse import urlsplit
 
-import requests
 from requests.structures import CaseInsensitiveDict
 
 from fwfix.executors.winrm_errors import DroppedError
@@ -15,53 +14,55 @@ from fwfix.executors.winrm_errors import DroppedError
 FIRST_BAD_STATUS = 300
 # MaxEnvelopeSizekb of a service is 500 unless somebody raises it.
 _LONGEST_BODY = 64 * 1024 * 1024
-# What each request says by itself, and what nobody would unpack.
-_NOT_TAKEN_OVER = frozenset({"content-length", "content-type", "accept-encoding"})
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer, with the names that requests has for its parts."""
+    """An answer, with the names that requests has for its parts: pywinrm reads one like the other."""
 
     status_code: int
     headers: Mapping[str, str]
     content: bytes
-    request: requests.PreparedRequest
+    url: str
 
     @property
     def ok(self) -> bool:
         """The server says that all went well."""
         return self.status_code < FIRST_BAD_STATUS
 
+    @property
+    def request(self) -> "Answer":
+        """Where pywinrm looks for the URL."""
+        return self
+
 
 class Line:
-    """Takes a connection over from requests, which takes longer for a request than all the rest together."""
+    """One connection to one URL."""
 
-    def __init__(self, connected: socket.socket, example: requests.PreparedRequest) -> None:
+    def __init__(self, connected: socket.socket, url: str) -> None:
         """Prepare; nothing is sent.
 
         Args:
             connected: no request may be on its way on it.
-            example: a request as requests would send it now.
+            url: what is asked, and in which name; where the connection leads is nobody's business here.
         """
+        parts = urlsplit(url)
         self._socket = connected
-        self._example = example
-        self._headers = {
-            name: value for name, value in example.headers.items() if name.lower() not in _NOT_TAKEN_OVER
-        }
-        self._headers["Host"] = urlsplit(str(example.url)).netloc
-        self._http = HTTPConnection("unused")
-        self._http.auto_open = 0
-        self._http.sock = connected
+        self._url = url
+        self._head = (
+            f"POST {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nUser-Agent: fwfix\r\n"
+            "Accept-Encoding: identity\r\nConnection: Keep-Alive"
+        )
         self._in_step = True
 
-    def post(self, body: bytes, *, kind: str, deadline: float) -> Answer:
+    def post(self, body: bytes, *, kind: str, deadline: float, authorization: str = "") -> Answer:
         """Send a request and return its answer.
 
         Args:
             body: what is sent.
             kind: what `Content-Type` says of it.
             deadline: when the answer must be here.
+            authorization: what `Authorization` says; empty for no such header.
 
         Raises:
             DroppedError: an earlier request was the last one; this one was not sent.
@@ -77,11 +78,15 @@ class Line:
         # Whatever ends this early leaves half a request or an answer behind, which the next one would read.
         self._in_step = False
         self._socket.settimeout(remaining)
-        self._http.request("POST", self._example.path_url, body, {**self._headers, "Content-Type": kind})
-        with self._http.getresponse() as response:
+        who = f"\r\nAuthorization: {authorization}" if authorization else ""
+        head = f"{self._head}{who}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
+        # In one piece, which http.client would send in two.
+        self._socket.sendall(head.encode("latin-1") + body)
+        with HTTPResponse(self._socket, method="POST") as response:
+            response.begin()
             content = _read(response)
         self._in_step = not response.will_close
-        return Answer(response.status, _joined(response), content, self._example)
+        return Answer(response.status, _joined(response), content, self._url)
 
 
 def _read(response: HTTPResponse) -> bytes:

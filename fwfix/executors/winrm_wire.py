@@ -1,6 +1,5 @@
 """pywinrm on one connection of ours: no redirects, no second connection behind our back, hard time-outs."""
 
-import base64
 import logging
 import socket
 import ssl
@@ -8,41 +7,35 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from types import SimpleNamespace
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
-from requests.structures import CaseInsensitiveDict
-from spnego._ntlm_raw.crypto import ntowfv1
-from urllib3.connection import HTTPConnection
-from urllib3.connectionpool import HTTPConnectionPool
+from winrm.encryption import Encryption
 from winrm.exceptions import WinRMError, WinRMTransportError
 from winrm.protocol import Protocol
-from winrm.transport import Transport
 
 from fwfix.executors.winrm_endpoint import Endpoint
-from fwfix.executors.winrm_errors import DroppedError, LogonRefusedError
-from fwfix.executors.winrm_http import FIRST_BAD_STATUS, Answer, Line
-from fwfix.executors.winrm_kerberos import bind_to_channel, fetch_ticket
+from fwfix.executors.winrm_http import Answer, Line
+from fwfix.executors.winrm_kerberos import ByTicket
+from fwfix.executors.winrm_logon import BY_CERTIFICATE, Logon, Named, Ntlm, check_let_in
 from fwfix.executors.winrm_protocol import TimedProtocol
 from fwfix.executors.winrm_stream import Stream
 from fwfix.model.host import WinrmTransport
 from fwfix.secrets import Secret
 
 # What they log they also raise, and our errors say it once.
-for _name in ("urllib3", "winrm.vendor.requests_kerberos", "spnego"):
+for _name in ("winrm.vendor.requests_kerberos", "spnego"):
     logging.getLogger(_name).setLevel(logging.CRITICAL)
 
 # The service answers when the time of an operation is over; one that is silent this much longer is gone.
 _PATIENCE_SECONDS = 10.0
 _SEALED = ("multipart/encrypted", "multipart/x-multi-encrypted")
-_LAST_NTLM_MESSAGE = b"NTLMSSP\0\3"
 _OK = 200
-_UNAUTHORIZED = 401
 _PLAIN = "application/soap+xml;charset=UTF-8"
 
 T = TypeVar("T")
-R = TypeVar("R", requests.Response, Answer)
 # Hears an envelope: the host's name, the HTTP status of an answer (0 for a request), and its text.
 Tap = Callable[[str, int, str], None]
 
@@ -55,18 +48,17 @@ class Wire:
     ) -> None:
         self._stream = stream
         with suppress(OSError):  # the end of a tunnel is no TCP
-            # urllib3 sends a request in two parts; the second would wait until the first is acknowledged.
+            # A request may be longer than a packet; its end would wait until the rest is acknowledged.
             stream.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._adapter = _Adapter(endpoint, stream.socket)
-        self._protocol = _Protocol(endpoint, password, self._adapter)
-        self._protocol.transport.connected = stream.socket
+        self._transport = _Transport(endpoint, stream.socket, password)
         if tap is not None:
-            self._protocol.transport.tap = partial(tap, endpoint.host.name)
+            self._transport.tap = partial(tap, endpoint.host.name)
+        self._protocol = _Protocol(endpoint, self._transport)
 
     @property
     def settled(self) -> bool:
         """The server has let us in on this connection."""
-        return self._adapter.settled
+        return self._transport.settled
 
     def run(self, work: Callable[[Protocol], T], *, deadline: float, operation: float) -> T:
         """Do something with the protocol.
@@ -77,7 +69,7 @@ class Wire:
             operation: seconds after which the service itself gives up.
         """
         self._protocol.operation_seconds = operation
-        self._protocol.transport.deadline = min(deadline, time.monotonic() + operation + _PATIENCE_SECONDS)
+        self._transport.deadline = min(deadline, time.monotonic() + operation + _PATIENCE_SECONDS)
         return work(self._protocol)
 
     def cut(self) -> None:
@@ -86,198 +78,109 @@ class Wire:
 
     def close(self) -> None:
         """Close the connection, where nobody waits on it any more."""
-        self._protocol.transport.close_session()
-        self._adapter.close()
         self._stream.close()
 
 
-class _Adapter(HTTPAdapter):
-    """Sends every request over the one socket that it was given."""
+class _Transport:
+    """What pywinrm's protocol asks of its transport, on one connection: log on once, seal, send."""
 
-    def __init__(self, endpoint: Endpoint, connected: socket.socket) -> None:
-        super().__init__(max_retries=0)
-        self.settled = False
-        self.certificate: bytes | None = None
+    def __init__(self, endpoint: Endpoint, connected: socket.socket, password: Secret | None) -> None:
+        self._endpoint = endpoint
+        self._password = password
+        self._line = Line(connected, endpoint.url)
+        self._certificate: bytes | None = None
         if isinstance(connected, ssl.SSLSocket):
-            self.certificate = connected.getpeercert(binary_form=True)
-        self._socket: socket.socket | None = connected
-        # TLS, where there is any, is done: what is left is HTTP over a stream.
-        self._pool = HTTPConnectionPool(endpoint.server_name, endpoint.port, maxsize=1, block=True)
-        self._pool.ConnectionCls = self._connection  # type: ignore[assignment] # called only
-
-    def get_connection_with_tls_context(self, *_: object, **__: object) -> HTTPConnectionPool:
-        """Return the pool of one connection, whatever the request says about proxies and certificates."""
-        return self._pool
-
-    def cert_verify(self, *_: object, **__: object) -> None:
-        """Do nothing: the stream was checked when it was opened."""
-
-    def close(self) -> None:
-        """Close the pool too."""
-        self._pool.close()
-        super().close()
-
-    def _connection(self, *args: Any, **kwargs: Any) -> HTTPConnection:  # noqa: ANN401 - urllib3's
-        made = HTTPConnection(*args, **kwargs)
-        made._new_conn = self._take_socket  # type: ignore[method-assign]  # noqa: SLF001 - its way to a socket
-        return made
-
-    def _take_socket(self) -> socket.socket:
-        if self._socket is None:
-            # urllib3 would open a second connection, on which the keys of the first mean nothing.
-            raise DroppedError("the connection was closed")
-        taken, self._socket = self._socket, None
-        return taken
-
-
-class _Transport(Transport):
-    """pywinrm's transport with our adapter under it, and with neither requests nor adapter once we are in."""
-
-    adapter: _Adapter
-    connected: socket.socket
-    deadline: float
-    tap: Callable[[int, str], None] | None = None
-    _line: Line | None = None
+            self._certificate = connected.getpeercert(binary_form=True)
+        self._standing = ""
+        self._encryption: Any = None
+        self.settled = False
+        self.deadline = 0.0
+        self.tap: Callable[[int, str], None] | None = None
 
     def send_message(self, message: str | bytes) -> bytes:
         """Send an envelope and return the answer; both are heard unsealed, and without any header."""
+        body = message.encode() if isinstance(message, str) else message
         if self.tap is None:
-            return self._exchange(message)
-        self.tap(0, message.decode() if isinstance(message, bytes) else message)
+            return self._exchange(body)
+        self.tap(0, body.decode())
         try:
-            answer = self._exchange(message)
+            answer = self._exchange(body)
         except WinRMTransportError as error:
             self.tap(error.code, error.response_text)
             raise
         self.tap(_OK, answer.decode("utf-8", "replace"))
         return answer
 
-    def build_session(self) -> requests.Session:
-        """Return the session; it takes neither proxies nor accounts (.netrc) from the environment."""
-        by_ticket = self.auth_method == "kerberos"
-        if by_ticket and self.session is None:
-            fetch_ticket(self.endpoint, self.username, deadline=self.deadline)
-        session: requests.Session = super().build_session()
-        session.trust_env = False
-        if by_ticket and self.adapter.certificate:
-            bind_to_channel(session, self.adapter.certificate)
-        return session
+    def close_session(self) -> None:
+        """Do nothing: who opened the connection closes it."""
 
-    def _exchange(self, message: str | bytes) -> bytes:
-        # Building it may be a logon of its own: sealing needs the keys first.
-        session = self.build_session()
-        if not self.adapter.settled:
-            first: bytes = super().send_message(message)
-            return first
-        if self._line is None:
-            example = session.prepare_request(requests.Request("POST", self.endpoint, data=b""))
-            self._line = Line(self.connected, example)
-        body, kind = message.encode() if isinstance(message, str) else message, _PLAIN
-        if self.encryption is not None:
-            sealed: Any = self.encryption.prepare_encrypted_request(_Drafts(), self.endpoint, body)
+    def _exchange(self, body: bytes) -> bytes:
+        if not self.settled and self._endpoint.tls is not None:
+            return self._log_on(body)
+        if not self.settled:
+            self._log_on(b"")  # sealing needs the keys first
+        kind = _PLAIN
+        if self._encryption is not None:
+            sealed = self._encryption.prepare_encrypted_request(_Drafts, self._endpoint.url, body)
             body, kind = sealed.body, sealed.headers["Content-Type"]
-        answer = self._line.post(body, kind=kind, deadline=self.deadline)
-        return self._get_message_response_text(self._accepted(answer))
+        answer = self._post(body, self._standing, kind=kind)
+        check_let_in(answer, attempted=False)
+        return self._content(answer)
 
-    def _send_message_request(
-        self, session: requests.Session, prepared: requests.PreparedRequest
-    ) -> requests.Response:
-        """Send one request by which we log on; it may be three of them."""
-        # A logon comes before `build_session` returns.
-        session.trust_env = False
-        session.proxies = {}
-        if session.adapters.get("http://") is not self.adapter:
-            session.mount("http://", self.adapter)
-            session.mount("https://", self.adapter)
-        remaining = self.deadline - time.monotonic()
-        if remaining <= 0:
-            raise TimeoutError("the deadline has passed")
-        response = session.send(prepared, timeout=remaining, allow_redirects=False)
-        if response.ok and "Authorization" in response.request.headers:
-            self.adapter.settled = True
-        return self._accepted(response)
+    def _log_on(self, body: bytes) -> bytes:
+        logon = self._logon()
+        content = self._content(logon.enter(self._post, body))
+        self.settled, self._standing = True, logon.standing
+        if self._endpoint.tls is None:
+            keys: Any = SimpleNamespace(auth=logon)
+            self._encryption = Encryption(keys, self._endpoint.transport.value)
+        return content
 
-    def _accepted(self, response: R) -> R:
-        """Return an answer that the status says is one."""
-        if response.status_code == _UNAUTHORIZED:
-            raise LogonRefusedError(
-                attempted=_was_attempted(response),
-                offered=response.headers.get("WWW-Authenticate", ""),
-                by_ticket=self.auth_method == "kerberos",
-            )
-        if response.status_code >= FIRST_BAD_STATUS:
-            text = self._get_message_response_text(response) if response.content else b""
-            raise WinRMTransportError("http", response.status_code, text.decode("utf-8", "replace"))
-        return response
+    def _logon(self) -> Logon:
+        endpoint, certificate = self._endpoint, self._certificate
+        server = urlsplit(endpoint.url).hostname or ""
+        if endpoint.transport is WinrmTransport.KERBEROS:
+            return ByTicket(endpoint.user, server=server, certificate=certificate, deadline=self.deadline)
+        if self._password is None:
+            return Named(BY_CERTIFICATE)
+        if endpoint.transport is WinrmTransport.BASIC:
+            return Named.by_password(endpoint.user, self._password)
+        return Ntlm(endpoint.user, self._password, server=server, certificate=certificate)
 
-    def _get_message_response_text(self, response: requests.Response | Answer) -> bytes:
-        """Unseal an answer. One in clear is not read where we seal: anybody may have written it."""
-        if self.encryption is None:
-            return response.content
-        if response.headers.get("Content-Type", "").partition(";")[0].strip().lower() not in _SEALED:
-            if response.ok:
-                raise WinRMError("an answer was not sealed")
-            return b""
-        # Of the request of an answer it reads the URL, and of the answer what `Answer` has too.
-        text: bytes = self.encryption.parse_encrypted_response(response)  # type: ignore[arg-type]
-        return text
+    def _post(self, body: bytes, authorization: str, *, kind: str = _PLAIN) -> Answer:
+        return self._line.post(body, kind=kind, deadline=self.deadline, authorization=authorization)
+
+    def _content(self, answer: Answer) -> bytes:
+        """Return what an answer says; one in clear is not read where we seal: anybody may have written it."""
+        if not answer.ok:
+            text = self._unsealed(answer) if answer.content else b""
+            raise WinRMTransportError("http", answer.status_code, text.decode("utf-8", "replace"))
+        return self._unsealed(answer)
+
+    def _unsealed(self, answer: Answer) -> bytes:
+        if self._encryption is None:
+            return answer.content
+        if answer.headers.get("Content-Type", "").partition(";")[0].strip().lower() in _SEALED:
+            return bytes(self._encryption.parse_encrypted_response(answer))
+        if answer.ok:
+            raise WinRMError("an answer was not sealed")
+        return b""
 
 
-class _Drafts(requests.Session):
+class _Drafts:
     """Stands in where pywinrm's encryption asks a session for a request, and fills in body and headers."""
 
-    def __init__(self) -> None:
-        """Leave out what sessions have: only `prepare_request` is asked for."""
-
-    def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
+    @staticmethod
+    def prepare_request(request: requests.Request) -> SimpleNamespace:
         """Return a request that has its body, and no header yet."""
-        draft = requests.PreparedRequest()
-        draft.body, draft.headers = request.data, CaseInsensitiveDict()
-        return draft
+        return SimpleNamespace(body=request.data, headers={})
 
 
 class _Protocol(TimedProtocol):
     """pywinrm's protocol on our transport."""
 
-    transport: _Transport
-
-    def __init__(self, endpoint: Endpoint, password: Secret | None, adapter: _Adapter) -> None:
-        settings: dict[str, Any] = {
-            "endpoint": endpoint.url,
-            "username": endpoint.user or None,
-            "password": None if password is None else _shown(password, endpoint),
-            "ca_trust_path": None,
-            # None would let requests set and remove $no_proxy, in which two hosts at once collide.
-            "proxy": "",
-            "message_encryption": "always" if endpoint.tls is None else "never",
-            "server_cert_validation": "validate",
-        }
-        if endpoint.tls is not None:
-            settings["cert_pem"] = str(endpoint.tls.cert_file) if endpoint.tls.cert_file else None
-            settings["cert_key_pem"] = str(endpoint.tls.key_file) if endpoint.tls.key_file else None
-        super().__init__(transport=endpoint.transport.value, **settings)
-        self.transport = _Transport(auth_method=endpoint.transport.value, service="HTTP", **settings)
-        self.transport.adapter = adapter
+    def __init__(self, endpoint: Endpoint, transport: _Transport) -> None:
+        # pywinrm makes a transport of its own, which is not used; one for Kerberos wants no password.
+        super().__init__(endpoint.url, transport="kerberos")
+        self.transport = transport  # type: ignore[assignment] # two methods of it are called
         self.operation_seconds = float(self.operation_timeout_sec)
-
-
-def _shown(password: Secret, endpoint: Endpoint) -> str:
-    """Return what proves that we know a password: for NTLM its hash, which requests_ntlm takes as well.
-
-    From a password pyspnego would make the hash of LAN Manager too, in Python: a quarter of a logon, and
-    of no use to NTLMv2. `ntowfv1` is not public there.
-    """
-    if endpoint.transport is not WinrmTransport.NTLM:
-        return password.reveal()
-    return f"{bytes(16).hex()}:{ntowfv1(password.reveal()).hex()}"
-
-
-def _was_attempted(response: requests.Response | Answer) -> bool:
-    """Tell whether the server has seen a password, ticket or certificate and refused it."""
-    kind, _, shown = (response.request.headers.get("Authorization") or "").partition(" ")
-    if kind.lower() == "basic":
-        return "basic" in response.headers.get("WWW-Authenticate", "basic").lower()
-    if kind.lower() in {"ntlm", "negotiate"}:
-        token = base64.b64decode(shown)
-        return not token.startswith(b"NTLMSSP\0") or token.startswith(_LAST_NTLM_MESSAGE)
-    return kind != ""

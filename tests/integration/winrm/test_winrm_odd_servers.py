@@ -158,7 +158,7 @@ def test_an_answer_in_clear_is_never_believed_where_messages_are_sealed(
     rig: "Rig", listen: Callable[..., int], at: str
 ) -> None:
     twin = rig.twin(accounts=[Account(name="ops", password="pw")])
-    number = 4 + ["Create", "Command", "Send", "Receive"].index(at)
+    number = 3 + ["Create", "Command", "Send", "Receive"].index(at)
     forged = (
         '<s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope"><s:Body><x Name="ShellId">1</x>'
         "<CommandId>1</CommandId></s:Body></s:Envelope>"
@@ -179,8 +179,8 @@ def test_an_answer_in_clear_is_never_believed_where_messages_are_sealed(
     expected = {"Create": ConnectError, "Command": ConnectError, "Send": LostError, "Receive": LostError}
 
     def use() -> None:
-        executor = connector.open(windows(listen(serve)), deadline=rig.later(5))
-        rig.run(executor, "'ok'", seconds=3)
+        with contextlib.closing(connector.open(windows(listen(serve)), deadline=rig.later(5))) as executor:
+            rig.run(executor, "'ok'", seconds=3)
 
     with pytest.raises((expected[at], ScriptCutError)) as caught:
         use()
