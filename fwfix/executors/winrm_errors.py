@@ -11,9 +11,7 @@ from enum import Enum
 from xml.etree import ElementTree as ET
 from xml.parsers import expat
 
-import requests
 import spnego.exceptions
-import urllib3.exceptions
 from winrm.exceptions import (
     AuthenticationError,
     WinRMError,
@@ -84,8 +82,6 @@ FOREIGN: tuple[type[Exception], ...] = (
     DroppedError,
     LogonRefusedError,
     TicketError,
-    requests.RequestException,
-    urllib3.exceptions.HTTPError,
     http.client.HTTPException,
     *_SPNEGO,
     WinRMError,
@@ -204,7 +200,7 @@ TICKETS: dict[int, tuple[type[ConnectError], str, str]] = {
 
 # By name: the classes can be imported only where the Kerberos extra is installed.
 _KERBEROS = {"KerberosExchangeError", "MutualAuthenticationError"}
-_TIMEOUTS = (requests.Timeout, TimeoutError, WinRMOperationTimeoutError, urllib3.exceptions.TimeoutError)
+_TIMEOUTS = (TimeoutError, WinRMOperationTimeoutError)
 
 
 @contextmanager
@@ -240,17 +236,15 @@ def _before(error: Exception, where: str) -> ConnectError:
         or type(error).__name__ in _KERBEROS
     ):
         return _from_logon(error, where)
-    if isinstance(error, (requests.exceptions.SSLError, ssl.SSLError, urllib3.exceptions.SSLError)):
+    if isinstance(error, ssl.SSLError):
         return _from_tls(error, where)
     if isinstance(error, _TIMEOUTS):
         return UnreachableError(
             f"{where} did not answer in time.", next="Raise --connect-timeout if it is slow."
         )
-    if isinstance(error, DroppedError | EOFError | http.client.HTTPException | urllib3.exceptions.HTTPError):
+    if isinstance(error, DroppedError | EOFError | http.client.HTTPException):
         return _closed(where)
-    if isinstance(error, requests.ConnectionError | requests.exceptions.ChunkedEncodingError):
-        return _closed(where)
-    if isinstance(error, OSError) and not isinstance(error, requests.RequestException):
+    if isinstance(error, OSError):
         return _from_socket(error, where)
     if isinstance(error, WinRMError) and "kerberos" in str(error):
         return AuthError(
@@ -323,8 +317,6 @@ def _from_tls(error: Exception, where: str) -> ConnectError:
 def _from_socket(error: OSError, where: str) -> ConnectError:
     if isinstance(error, socket.gaierror):
         return UnreachableError(f"{where}: the name does not resolve.", next="Correct address, or the DNS.")
-    if isinstance(error, PermissionError) and error.errno is None:  # requests_ntlm, without a challenge
-        return AuthError(f"{where} broke off the logon: {said(error)}.", next="Does it allow NTLM?")
     if isinstance(error, ConnectionError) and error.errno != errno.ECONNREFUSED:
         return _closed(where)
     what, advice = _SOCKET.get(

@@ -2,12 +2,10 @@
 
 import socket
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
+from email.message import Message
 from http.client import HTTPException, HTTPResponse, IncompleteRead
 from urllib.parse import urlsplit
-
-from requests.structures import CaseInsensitiveDict
 
 from fwfix.executors.winrm_errors import DroppedError
 
@@ -21,7 +19,7 @@ class Answer:
     """An answer, with the names that requests has for its parts: pywinrm reads one like the other."""
 
     status_code: int
-    headers: Mapping[str, str]
+    headers: Message
     content: bytes
     url: str
 
@@ -29,6 +27,11 @@ class Answer:
     def ok(self) -> bool:
         """The server says that all went well."""
         return self.status_code < FIRST_BAD_STATUS
+
+    @property
+    def offered(self) -> str:
+        """The kinds of logon that the server takes, and what it says to ours."""
+        return ", ".join(self.headers.get_all("WWW-Authenticate", ()))
 
     @property
     def request(self) -> "Answer":
@@ -86,7 +89,7 @@ class Line:
             response.begin()
             content = _read(response)
         self._in_step = not response.will_close
-        return Answer(response.status, _joined(response), content, self._url)
+        return Answer(response.status, response.headers, content, self._url)
 
 
 def _read(response: HTTPResponse) -> bytes:
@@ -96,11 +99,3 @@ def _read(response: HTTPResponse) -> bytes:
     if (response.length or 0) > _LONGEST_BODY:
         raise HTTPException("an answer longer than anybody sends")
     return response.read()
-
-
-def _joined(response: HTTPResponse) -> Mapping[str, str]:
-    """Return headers in any spelling; one that comes twice is one."""
-    found: CaseInsensitiveDict[str] = CaseInsensitiveDict()
-    for name, value in response.getheaders():
-        found[name] = f"{found[name]}, {value}" if name in found else value
-    return found

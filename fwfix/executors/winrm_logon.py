@@ -57,7 +57,7 @@ class Named:
     def enter(self, post: Post, body: bytes) -> Answer:
         """Send the request; a server that does not offer passwords has not looked at ours."""
         answer = post(body, self.standing)
-        offered = answer.headers.get("WWW-Authenticate", "basic").lower()
+        offered = (answer.offered or "basic").lower()
         check_let_in(answer, attempted=not self.standing.startswith("Basic ") or "basic" in offered)
         return answer
 
@@ -95,13 +95,12 @@ class Ntlm:
         negotiate = _encoded(self._context.step())
         for name in _NTLM_NAMES:
             answer = post(b"", f"{name} {negotiate}")
-            offered = answer.headers.get("WWW-Authenticate", "")
-            if challenge := re.search(rf"\b{name}[ ]+([^\s,]+)", offered, re.IGNORECASE):
+            if challenge := re.search(rf"\b{name}[ ]+([^\s,]+)", answer.offered, re.IGNORECASE):
                 proof = _encoded(self._context.step(base64.b64decode(challenge[1], validate=True)))
                 answer = post(body, f"{name} {proof}")
                 check_let_in(answer, attempted=True)
                 return answer
-            if answer.status_code != UNAUTHORIZED or not re.search(r"\bNTLM\b", offered, re.IGNORECASE):
+            if answer.status_code != UNAUTHORIZED or "ntlm" not in answer.offered.lower():
                 break
         check_let_in(answer, attempted=False)
         if answer.ok:
@@ -112,8 +111,7 @@ class Ntlm:
 def check_let_in(answer: Answer, *, attempted: bool, by_ticket: bool = False) -> None:
     """Raise LogonRefusedError where an answer says that the logon failed."""
     if answer.status_code == UNAUTHORIZED:
-        offered = answer.headers.get("WWW-Authenticate", "")
-        raise LogonRefusedError(attempted=attempted, offered=offered, by_ticket=by_ticket)
+        raise LogonRefusedError(attempted=attempted, offered=answer.offered, by_ticket=by_ticket)
 
 
 def end_point(certificate: bytes) -> bytes:

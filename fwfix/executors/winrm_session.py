@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from http.client import HTTPException
 from typing import TYPE_CHECKING, TypeVar
 
-import requests
 from winrm.exceptions import WinRMOperationTimeoutError, WinRMTransportError, WSManFaultError
 from winrm.protocol import Protocol
 
@@ -256,4 +255,4 @@ def _is_drop(error: Exception, *, settled: bool) -> bool:
         return settled
     if isinstance(error, WinRMOperationTimeoutError):
         return False
-    return isinstance(error, (DroppedError, requests.RequestException, HTTPException, OSError, EOFError))
+    return isinstance(error, (DroppedError, HTTPException, OSError, EOFError))

@@ -110,8 +110,6 @@ class Stream:
 
     def __init__(self, connected: socket.socket, bridge: Bridge | None) -> None:
         self.socket = connected
-        # urllib3 closes a socket where it gives up; its descriptor lives as long as this.
-        self._grip = connected.makefile("rb", buffering=0)
         self._bridge = bridge
 
     def cut(self) -> None:
@@ -122,7 +120,6 @@ class Stream:
         """Close it, where nobody reads or writes it any more; leaves no thread behind."""
         with _TURN:
             self.socket.close()
-            self._grip.close()
         if self._bridge is not None:
             self._bridge.close()
 

@@ -11,7 +11,6 @@ from types import SimpleNamespace
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-import requests
 from winrm.encryption import Encryption
 from winrm.exceptions import WinRMError, WinRMTransportError
 from winrm.protocol import Protocol
@@ -171,7 +170,7 @@ class _Drafts:
     """Stands in where pywinrm's encryption asks a session for a request, and fills in body and headers."""
 
     @staticmethod
-    def prepare_request(request: requests.Request) -> SimpleNamespace:
+    def prepare_request(request: Any) -> SimpleNamespace:  # noqa: ANN401 - one of requests
         """Return a request that has its body, and no header yet."""
         return SimpleNamespace(body=request.data, headers={})
 

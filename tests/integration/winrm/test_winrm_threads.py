@@ -12,7 +12,6 @@ import pytest
 
 from fwfix.errors import ConnectError, FwfixError
 from fwfix.executors import winrm_stream
-from fwfix.executors.winrm_http import Line
 from fwfix.executors.winrm_stream import Bridge, Stream
 from fwfix.lab.windows.wsman import Mishap, TlsIdentity, Trouble
 
@@ -84,26 +83,6 @@ def test_connections_that_are_cut_never_harm_others(rig: "Rig") -> None:
         works = [pool.submit(work, number) for number in range(30)]
         assert [each.result() for each in works] == [str(number) for number in range(30)]
         assert all(isinstance(each.result(), FwfixError) for each in cuts)
-
-
-def test_a_descriptor_stays_ours_whoever_closes_its_socket() -> None:
-    ours, theirs = socket.socketpair()
-    stream = Stream(ours, None)
-    number = ours.fileno()
-    line = Line(ours, "http://host:5985/wsman")
-    with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(line.post, b"", kind="x", deadline=time.monotonic() + 20)
-        assert theirs.recv(65536)
-        ours.close()
-        others = [socket.socket() for _ in range(20)]
-        theirs.sendall(b"HTTP/1.1 200 \r\nContent-Length: 4\r\n\r\nours")
-        assert waiting.result().content == b"ours"
-    assert number not in {each.fileno() for each in others}
-    stream.close()
-    with pytest.raises(OSError, match="descriptor"):
-        os.fstat(number)
-    for each in (*others, theirs):
-        each.close()
 
 
 def test_a_stream_that_is_being_cut_is_closed_only_afterwards() -> None:
