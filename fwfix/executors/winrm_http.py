@@ -1,10 +1,11 @@
 """HTTP on a connection that is ours alone: one request after another, and nothing else in between."""
 
+import re
 import socket
 import time
 from dataclasses import dataclass
-from email.message import Message
-from http.client import HTTPException, HTTPResponse, IncompleteRead
+from http import HTTPStatus
+from http.client import BadStatusLine, HTTPException, HTTPMessage, HTTPResponse, IncompleteRead, LineTooLong
 from urllib.parse import urlsplit
 
 from fwfix.executors.winrm_errors import DroppedError
@@ -12,6 +13,10 @@ from fwfix.executors.winrm_errors import DroppedError
 FIRST_BAD_STATUS = 300
 # MaxEnvelopeSizekb of a service is 500 unless somebody raises it.
 _LONGEST_BODY = 64 * 1024 * 1024
+_LONGEST_LINE = 65_536
+_MOST_HEADERS = 100
+_FIRST_FINAL_STATUS = 200
+_STATUS = re.compile(r"HTTP/1\.(\d) (\d{3})(?!\S)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +24,7 @@ class Answer:
     """An answer, with the names that requests has for its parts: pywinrm reads one like the other."""
 
     status_code: int
-    headers: Message
+    headers: HTTPMessage
     content: bytes
     url: str
 
@@ -85,17 +90,55 @@ class Line:
         head = f"{self._head}{who}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
         # In one piece, which http.client would send in two.
         self._socket.sendall(head.encode("latin-1") + body)
-        with HTTPResponse(self._socket, method="POST") as response:
+        with _Response(self._socket, method="POST") as response:
             response.begin()
-            content = _read(response)
+            content = response.read()
         self._in_step = not response.will_close
         return Answer(response.status, response.headers, content, self._url)
 
 
-def _read(response: HTTPResponse) -> bytes:
-    """Return a body that is whole: what ends with the connection alone may be cut."""
-    if response.length is None and not response.chunked:
-        raise IncompleteRead(b"")
-    if (response.length or 0) > _LONGEST_BODY:
-        raise HTTPException("an answer longer than anybody sends")
-    return response.read()
+class _Response(HTTPResponse):
+    """http.client's, which would read headers as those of an e-mail: that takes longer than all the rest."""
+
+    def begin(self) -> None:
+        """Read status and headers; those that only say that others follow are passed over."""
+        self.status = 0
+        while self.status < _FIRST_FINAL_STATUS:
+            line = self._line()
+            found = _STATUS.match(line)
+            if found is None:
+                raise BadStatusLine(repr(line))
+            self.version, self.status = int(found[1]), int(found[2])
+            self.headers = self._headers()
+        self.chunked = "chunked" in self.headers.get("Transfer-Encoding", "").lower()
+        self.chunk_left, self.length = None, None if self.chunked else self._length()
+        connection = self.headers.get("Connection", "").lower()
+        self.will_close = "close" in connection or (self.version == 0 and "keep-alive" not in connection)
+
+    def _length(self) -> int:
+        if self.status == HTTPStatus.NO_CONTENT:
+            return 0
+        said = self.headers.get("Content-Length", "")
+        if not said.isdecimal():
+            # What ends with the connection alone may be cut.
+            raise IncompleteRead(b"")
+        if int(said) > _LONGEST_BODY:
+            raise HTTPException("an answer longer than anybody sends")
+        return int(said)
+
+    def _headers(self) -> HTTPMessage:
+        found = HTTPMessage()
+        for _ in range(_MOST_HEADERS):
+            name, _, value = self._line().partition(":")
+            if not name:
+                return found
+            found[name] = value.strip()
+        raise HTTPException("more headers than anybody sends")
+
+    def _line(self) -> str:
+        line = self.fp.readline(_LONGEST_LINE + 1)
+        if len(line) > _LONGEST_LINE:
+            raise LineTooLong("of an answer")
+        if not line.endswith(b"\n"):
+            raise IncompleteRead(line)
+        return line.decode("latin-1").rstrip("\r\n")

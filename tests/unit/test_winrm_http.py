@@ -3,7 +3,7 @@
 import socket
 import time
 from collections.abc import Iterator
-from http.client import BadStatusLine, HTTPException, IncompleteRead, LineTooLong, RemoteDisconnected
+from http.client import BadStatusLine, HTTPException, IncompleteRead, LineTooLong
 
 import pytest
 
@@ -74,7 +74,8 @@ def test_headers_are_found_in_any_spelling_and_those_that_come_twice_are_one(end
     "said",
     [
         b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\nanswer",
-        b"HTTP/1.1 204 \r\nConnection: Close\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 204 \r\nConnection: Close\r\n\r\n",
+        b"HTTP/1.0 200 OK\r\nContent-Length: 6\r\n\r\nanswer",
     ],
 )
 def test_the_last_answer_of_a_server_lets_no_request_follow(ends: Ends, said: bytes) -> None:
@@ -90,7 +91,7 @@ def test_the_last_answer_of_a_server_lets_no_request_follow(ends: Ends, said: by
 @pytest.mark.parametrize(
     ("said", "error"),
     [
-        (b"", RemoteDisconnected),
+        (b"", IncompleteRead),
         (b"SSH-2.0-OpenSSH_9.2\r\n", BadStatusLine),
         (b"HTTP/1.1 two hundred\r\n\r\n", BadStatusLine),
         (b"HTTP/1.1 200 " + b"x" * 65536, LineTooLong),
@@ -101,6 +102,7 @@ def test_the_last_answer_of_a_server_lets_no_request_follow(ends: Ends, said: by
         (b"HTTP/1.1 200 \r\nTransfer-Encoding: chunked\r\n\r\nmany\r\n", HTTPException),
         (b"HTTP/1.1 200 \r\nContent-Length: -1\r\n\r\n", IncompleteRead),
         (b"HTTP/1.1 200 \r\n\r\nall the rest, or not", IncompleteRead),
+        (b"HTTP/1.1 200 \r\nContent-Length: 6_0\r\n\r\nanswer", IncompleteRead),
         (b"HTTP/1.1 200 \r\nContent-Length: 99999999999999\r\n\r\n", HTTPException),
     ],
 )
