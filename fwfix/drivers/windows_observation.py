@@ -62,7 +62,7 @@ def _refuse(document: Document) -> None:
 
 def _observation(document: Document, identity: str, uptime: timedelta) -> Observation:
     boot_id = document.text("boot_id").strip()
-    sockets = document.objects("tcp")
+    sessions = tuple(sorted(set(_sessions(document))))
     records = tuple(
         _record(item, identity=identity, boot_id=boot_id, uptime=uptime)
         for item in document.objects("records")
@@ -73,10 +73,10 @@ def _observation(document: Document, identity: str, uptime: timedelta) -> Observ
         hostname=document.text("hostname").strip(),
         boot_id=boot_id,
         uptime=uptime,
-        management=_management(sockets),
+        management=_management(sessions),
         addresses=_addresses(document),
         listeners=tuple(sorted(set(_listeners(document)), key=_order)),
-        sessions=tuple(sorted(set(_sessions(sockets)))),
+        sessions=sessions,
         records=tuple(sorted(records, key=lambda record: record.run_id)),
         lock_holder=_lock_holder(document.text("lock"), boot_id=boot_id, uptime=uptime),
         facts=read_facts(document),
@@ -195,17 +195,17 @@ def _order(listener: Listener) -> tuple[str, int, str, str, str]:
     )
 
 
-def _sessions(sockets: tuple[Document, ...]) -> Iterator[Session]:
-    for item in sockets:
+def _sessions(document: Document) -> Iterator[Session]:
+    for item in document.objects("tcp"):
         peer = _plain(item.text("peer"))
         if item.text("state") == "Established" and peer is not None and not peer.is_loopback:
             yield Session(protocol=Protocol.TCP, port=int(item.number("port") or 0), peer=str(peer))
 
 
-def _management(sockets: tuple[Document, ...]) -> ManagementPath:
+def _management(sessions: tuple[Session, ...]) -> ManagementPath:
     """Return how we came in: nothing says which connection is ours, so only a single peer is certain."""
     for port in _WINRM_PORTS:
-        peers = {each.peer for each in _sessions(sockets) if each.port == port}
+        peers = {each.peer for each in sessions if each.port == port}
         if peers:
             return ManagementPath(peer=ip_address(peers.pop()) if len(peers) == 1 else None, port=port)
     return ManagementPath(peer=None, port=0)

@@ -4,7 +4,7 @@ The bootstrap (`-EncodedCommand`) knows the SHA-256 of everything that is to com
 its end, and exits with 86 before the first line runs if a byte of it is missing (a cut script would run its
 first half and exit with 0). Then it runs the script and prints one ASCII line: the nonce of this call, the
 SHA-256 of what the script wrote to the pipeline, and that text itself in base64. Nothing else on stdout
-counts, and an answer without that line, or with a hole in it, is no answer.
+counts, and an answer without that line, or with a hole in it, is no answer: the script may have run then.
 """
 
 import base64
@@ -36,7 +36,6 @@ $fwfixHash={{param($b)([BitConverter]::ToString([Security.Cryptography.SHA256]::
 try{{$fwfixBytes=[Convert]::FromBase64String(($input|Out-String))}}catch{{exit {cut}}}
 if((& $fwfixHash $fwfixBytes)-ne'{digest}'){{exit {cut}}}
 $fwfixCode=0;$fwfixLines=New-Object Collections.ArrayList
-[Console]::Out.WriteLine('{nonce}:B')
 try{{& ([ScriptBlock]::Create([Text.Encoding]::UTF8.GetString($fwfixBytes)))|\
 ForEach-Object{{[void]$fwfixLines.Add([string]$_)}}}}
 catch{{[Console]::Error.WriteLine([string]$_);$fwfixCode=1}}
@@ -59,19 +58,6 @@ class Parcel:
     command: str
     arguments: tuple[str, ...]
     chunks: tuple[bytes, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What can be read from the output of a call.
-
-    Attributes:
-        began: the whole script had arrived and was started.
-        text: what the script wrote; None where the line is missing or damaged.
-    """
-
-    began: bool
-    text: str | None
 
 
 def pack(invocation: Invocation) -> Parcel:
@@ -110,18 +96,13 @@ def quote(text: str) -> str:
     return "'" + _QUOTES.sub(r"\1\1", text) + "'"
 
 
-def read(stdout: bytes, nonce: str) -> Answer:
-    """Find our lines in everything that came."""
-    began = False
+def read(stdout: bytes, nonce: str) -> str | None:
+    """Return what the script wrote; None where its line is missing or damaged."""
     for line in stdout.decode("utf-8", "replace").splitlines():
         mark, _, rest = line.strip().partition(":")
-        if mark != nonce:
-            continue
-        if rest == "B":
-            began = True
-        elif (text := _whole(rest)) is not None:
-            return Answer(began=True, text=text)
-    return Answer(began=began, text=None)
+        if mark == nonce and (text := _whole(rest)) is not None:
+            return text
+    return None
 
 
 def _whole(framed: str) -> str | None:

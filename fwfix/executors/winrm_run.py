@@ -167,15 +167,20 @@ class Errand:
             )
 
     def _conclude(self) -> Result:
-        answer = delivery.read(bytes(self._stdout), self._parcel.nonce)
+        text, code = delivery.read(bytes(self._stdout), self._parcel.nonce), self._code
         stderr = plain_text(bytes(self._stderr))
-        code = self._code
-        if answer.text is not None and code is not None:
+        if text is not None and code is not None:
             took_ms = round((time.monotonic() - self._started) * 1000)
-            return Result(exit_code=code, stdout=answer.text, stderr=stderr, took_ms=took_ms)
+            return Result(exit_code=code, stdout=text, stderr=stderr, took_ms=took_ms)
         words = " ".join((stderr or self._stdout.decode("utf-8", "replace")).split())[-_QUOTED:] or "nothing"
-        if answer.began or (self._output_may_be_missing and self._complete):
-            raise self._lost(f"it ended with code {code} and without its answer, and said: {words}")
+        # The bootstrap says no word where it refuses; a script may end with the same code.
+        silent = not self._output_may_be_missing and self._parcel.nonce.encode() not in self._stdout
+        if not self._complete or silent:
+            self._tell_refusal(code, words)
+        raise self._lost(f"it ended with code {code} and without its answer, and said: {words}")
+
+    def _tell_refusal(self, code: int | None, words: str) -> None:
+        """Raise where nothing of the script ran."""
         if code == delivery.CUT:
             raise self._not_sent("it arrived cut")
         if code == delivery.NOT_FULL_LANGUAGE:
@@ -184,7 +189,8 @@ class Errand:
                 next="Exempt the account from the AppLocker or App Control policy of the host.",
                 code="constrained-language",
             )
-        raise self._not_sent(f"PowerShell did not start it; it ended with code {code} and said: {words}")
+        if not self._complete:
+            raise self._not_sent(f"PowerShell ended with code {code} and said: {words}")
 
     def _not_sent(self, why: str) -> ScriptCutError:
         return ScriptCutError(

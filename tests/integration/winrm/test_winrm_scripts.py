@@ -100,23 +100,22 @@ def test_only_the_pipeline_is_the_answer(rig: "Rig") -> None:
 @pytest.mark.parametrize(
     ("lines", "code"),
     [
-        (("NONCE:B",), 0),
-        (("NONCE:B", framed("x")[:-2]), 0),
-        (("NONCE:B", framed("whole").replace("d2hvbGU=", "d2hvbGI=")), 0),
-        (("NONCE:B", "NONCE:e3b0c44298fc1c149afbf4c8996fb924:"), 3),
+        ((), 0),
+        ((), 1),
+        ((), 9009),
+        ((framed("x")[:-2],), 0),
+        ((framed("whole").replace("d2hvbGU=", "d2hvbGI="),), 0),
+        (("NONCE:e3b0c44298fc1c149afbf4c8996fb924:",), 3),
+        # With these the bootstrap ends too, but without a word.
+        ((framed("x")[:-2],), 86),
+        ((framed("x")[:-2],), 87),
     ],
 )
 def test_a_missing_or_damaged_answer_is_lost_whatever_the_exit_code(
     rig: "Rig", lines: tuple[str, ...], code: int
 ) -> None:
-    with pytest.raises(LostError):
-        rig.once(rig.twin(powershell=Impostor(lines, code)), COUNT)
-
-
-@pytest.mark.parametrize("code", [0, 1, 9009])
-def test_silence_is_never_a_success(rig: "Rig", code: int) -> None:
-    with pytest.raises(ScriptCutError, match="PowerShell did not start it"):
-        rig.once(rig.twin(powershell=Impostor((), code, stderr="refused by policy")), COUNT)
+    with pytest.raises(LostError, match=f"code {code} .* refused by policy"):
+        rig.once(rig.twin(powershell=Impostor(lines, code, stderr="refused by policy")), COUNT)
 
 
 def test_clixml_and_banners_decide_nothing(rig: "Rig") -> None:
@@ -124,7 +123,7 @@ def test_clixml_and_banners_decide_nothing(rig: "Rig") -> None:
         '#< CLIXML\n<Objs Version="1.1.0.1" xmlns="http://schemas.microsoft.com/powershell/2004/04">'
         '<S S="Error">it broke_x000D__x000A_</S><S S="verbose">no</S></Objs>'
     )
-    impostor = Impostor(("Welcome to CORP", "NONCE:B", framed("fine"), "bye"), stderr=clixml)
+    impostor = Impostor(("Welcome to CORP", framed("fine"), "bye"), stderr=clixml)
     answer = rig.once(rig.twin(powershell=impostor), COUNT)
     assert (answer.exit_code, answer.stdout, answer.stderr) == (0, "fine", "it broke\n")
 
