@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fwfix.model.script import Invocation
+from fwfix.rendering.powershell import literal
 
 POWERSHELL = r"%SystemRoot%\System32\WindowsPowerShell\v1.0\powershell.exe"
 CUT = 86
@@ -24,7 +25,6 @@ NOT_FULL_LANGUAGE = 87
 CHUNK = 60_000
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
-_QUOTES = re.compile("(['\u2018\u2019\u201a\u201b])")
 
 # `exit` in the script ends the process, but not before `finally` ran. Names are long where the script can see
 # them. A whole language is looked for first: without it none of the rest works, and the error is CLIXML.
@@ -86,14 +86,9 @@ def prelude(arguments: Sequence[str], attachments: Mapping[str, str]) -> str:
     for name in attachments:
         if not _NAME.fullmatch(name):
             raise ValueError(f"{name!r} is not a plain name")
-    words = ",".join(quote(argument) for argument in arguments)
-    pairs = ";".join(f"{quote(name)}={quote(text)}" for name, text in attachments.items())
+    words = ",".join(literal(argument) for argument in arguments)
+    pairs = ";".join(f"{literal(name)}={literal(text)}" for name, text in attachments.items())
     return f"$FwfixArguments=@({words});$FwfixAttachments=@{{{pairs}}}\n"
-
-
-def quote(text: str) -> str:
-    """Return a text as a PowerShell literal: every character that closes one is doubled."""
-    return "'" + _QUOTES.sub(r"\1\1", text) + "'"
 
 
 def read(stdout: bytes, nonce: str) -> str | None:

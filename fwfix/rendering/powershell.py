@@ -18,6 +18,11 @@ def quote_for_powershell(value: object) -> str:
     text = str(value)
     if any(unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"} for character in text):
         raise RenderError(f"{text!r} cannot be a string in a PowerShell script.")
+    return literal(text)
+
+
+def literal(text: str) -> str:
+    """Write any text as a single-quoted string: every character that closes one is doubled."""
     return f"'{text.translate(_DOUBLED)}'"
 
 

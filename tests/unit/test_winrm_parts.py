@@ -15,6 +15,7 @@ from fwfix.executors.clixml import plain_text
 from fwfix.executors.winrm_endpoint import endpoint_of
 from fwfix.model.host import Host, Platform, WinrmSettings, WinrmTransport
 from fwfix.model.script import Invocation, Script
+from fwfix.rendering.powershell import literal
 from fwfix.secrets import SecretKind, SecretRef
 
 PASSWORD = SecretRef(kind=SecretKind.ENV, argument="P")
@@ -82,7 +83,7 @@ def test_two_spellings_of_a_windows_account_are_one_account() -> None:
 @given(st.text(max_size=300))
 def test_a_quoted_text_has_every_closing_quote_doubled_and_nothing_else_changed(text: str) -> None:
     quotes = "'‘’‚‛"
-    inner = delivery.quote(text)[1:-1]
+    inner = literal(text)[1:-1]
     read, at = [], 0
     while at < len(inner):
         if inner[at] in quotes:
