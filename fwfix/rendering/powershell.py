@@ -6,7 +6,6 @@ from fwfix.errors import RenderError
 
 # PowerShell takes every one of them for the other: an undoubled one of any kind ends the string.
 _QUOTES = "'\u2018\u2019\u201a\u201b"
-_DOUBLED = str.maketrans({quote: quote * 2 for quote in _QUOTES})
 
 
 def quote_for_powershell(value: object) -> str:
@@ -22,8 +21,10 @@ def quote_for_powershell(value: object) -> str:
 
 
 def literal(text: str) -> str:
-    """Write any text as a single-quoted string: every character that closes one is doubled."""
-    return f"'{text.translate(_DOUBLED)}'"
+    """Write any text as a single-quoted string, in which whatever would end it is doubled."""
+    for quote in _QUOTES:
+        text = text.replace(quote, quote * 2)
+    return f"'{text}'"
 
 
 def here_string(text: str) -> str:
