@@ -19,7 +19,7 @@ from fwfix.executors.winrm_http import Answer
 from fwfix.secrets import Secret
 
 UNAUTHORIZED = 401
-# HTTP of a certificate's account (MS-WSMV 2.2.9.1).
+# TLS has shown the certificate; WinRM wants to be told to look at it.
 BY_CERTIFICATE = "http://schemas.dmtf.org/wbem/wsman/1/wsman/secprofile/https/mutual"
 # WinRM calls it Negotiate unless told otherwise, and takes bare messages of NTLM for it.
 _NTLM_NAMES = ("Negotiate", "NTLM")

@@ -123,7 +123,7 @@ class _Transport:
             sealed = self._encryption.prepare_encrypted_request(_Drafts, self._endpoint.url, body)
             body, kind = sealed.body, sealed.headers["Content-Type"]
         answer = self._post(body, self._standing, kind=kind)
-        check_let_in(answer, attempted=False)
+        check_let_in(answer, attempted=self._standing != "")
         return self._content(answer)
 
     def _log_on(self, body: bytes) -> bytes:

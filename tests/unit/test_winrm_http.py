@@ -47,6 +47,14 @@ def test_a_request_is_whole_and_says_who_we_are(ends: Ends) -> None:
     assert body == b"\x00sealed"
 
 
+def test_a_request_goes_out_in_one_piece() -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        theirs.send(b"HTTP/1.1 200 \r\nContent-Length: 0\r\n\r\n")
+        Line(ours, "http://host/wsman").post(b"<in/>", kind="text/x", deadline=time.monotonic() + 5)
+        assert theirs.recv(65536).endswith(b"\r\n\r\n<in/>")
+
+
 @pytest.mark.parametrize(
     "said",
     [

@@ -102,7 +102,7 @@ def test_basic_and_a_client_certificate_inside_tls(
     twin = rig.twin(accounts=[account], tls=tls, basic=True, certificate=True)
     trust = {"ca_file": identity.certificate}
     assert rig.once(twin, "'ok'", transport=WinrmTransport.BASIC, **trust).stdout == "ok"
-    # Without a password requests would take one from here, in place of the certificate.
+    # Some programs take a password from here, in place of the certificate.
     (Path.home() / ".netrc").write_text("machine 127.0.0.1 login x password y\n")
     shown = {"cert_file": client_identity.certificate, "key_file": client_identity.key}
     certificate = {"transport": WinrmTransport.CERTIFICATE, "user": None, "password": None}

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import re
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +14,7 @@ from fwfix.errors import ConnectError, LostError, PrivilegeError, ScriptCutError
 from fwfix.lab.windows.cmd import InputPipe, Invocation, PowerShellProgram
 from fwfix.lab.windows.cmd.small_engine import SmallEngine
 from fwfix.lab.windows.powershell.hosts import Host as EngineHost
-from fwfix.lab.windows.wsman import Quotas
+from fwfix.lab.windows.wsman import Quotas, TlsIdentity
 from fwfix.secret_store import SecretStore
 
 if TYPE_CHECKING:
@@ -147,6 +148,21 @@ def test_one_shell_serves_many_scripts_and_is_replaced_before_the_quota_of_old_h
     executor.close()
     assert len(shells) == 2
     assert twin.server.shells.open == ()
+
+
+def test_a_connection_costs_three_requests_and_a_script_four(rig: "Rig", identity: TlsIdentity) -> None:
+    for tls in (None, identity):
+        twin = rig.twin(tls=tls)
+        executor = rig.open(twin, **({} if tls is None else {"ca_file": tls.certificate}))
+        # Inside TLS the last message of the logon opens the shell.
+        asked = [twin.server.requests]
+        assert asked == [3 if tls is None else 2]
+        for _ in range(5):
+            rig.run(executor, "'ok'")
+            asked.append(twin.server.requests)
+        # Output may come before the end does: one request more.
+        assert min(after - before for before, after in pairwise(asked)) == 4
+        executor.close()
 
 
 def test_a_quota_of_operations_is_given_back_with_the_shell(rig: "Rig") -> None:
