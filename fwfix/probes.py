@@ -1,11 +1,13 @@
 """Re-test ports from the controller: connect and close, and never a byte into a TCP port (A8)."""
 
+import contextlib
 import errno
-import selectors
+import math
+import select
 import socket
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
 
@@ -57,6 +59,23 @@ def source_address(destination: Address) -> Address | None:
         return ip_address(str(sock.getsockname()[0]).partition("%")[0])
 
 
+@dataclass(slots=True, eq=False)
+class _Knock:
+    """One target under way.
+
+    Attributes:
+        sock: of the attempt that waits for an answer; None while there is none.
+        reading: None until it is settled.
+    """
+
+    target: Target
+    started: float
+    tries: int = 0
+    ends: float = 0.0
+    sock: socket.socket | None = None
+    reading: Reading | None = None
+
+
 class Probing:
     """A set of probes under way; use as a context manager, so that no socket stays behind.
 
@@ -77,16 +96,14 @@ class Probing:
             attempts: how often, where nothing answers.
             within: seconds for all attempts; where that is too short, there is one, and a shorter one.
         """
-        self._selector = selectors.PollSelector()  # few sockets: nothing to set up and to tear down
+        self._poll = select.poll()  # few sockets: nothing to set up and to tear down
         self._attempts = attempts if within >= attempts * ATTEMPT_SECONDS else 1
         self._seconds = max(SHORTEST_ATTEMPT, min(ATTEMPT_SECONDS, within))
-        self._started: dict[Target, float] = {}
-        self._tries: dict[Target, int] = dict.fromkeys(targets, 0)
-        self._ends: dict[Target, float] = {}
-        self._sockets: dict[Target, socket.socket] = {}
-        self._readings: dict[Target, Reading] = {}
-        for target in self._tries:
-            self._try(target)
+        self._waiting: dict[int, _Knock] = {}
+        now = time.monotonic()
+        self._knocks = [_Knock(target=target, started=now) for target in dict.fromkeys(targets)]
+        for knock in self._knocks:
+            self._try(knock)
 
     def __enter__(self) -> Self:
         return self
@@ -94,106 +111,108 @@ class Probing:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for target in tuple(self._sockets):
-            self._drop(target)
-        self._selector.close()
+        for knock in tuple(self._waiting.values()):
+            self._drop(knock)
 
     def wait(self, *, until: float) -> bool:
         """Wait until everything is settled, or until an instant of `time.monotonic()`; tell which."""
-        while self._sockets:
+        while self._waiting:
             now = time.monotonic()
             self._retry(now)
-            if now >= until or not self._sockets:
+            if now >= until or not self._waiting:
                 break
-            nearest = min((self._ends[target] for target in self._sockets), default=until)
-            for key, _ in self._selector.select(max(0.0, min(nearest, until) - now)):
-                self._answered(key.data)
-        return not self._sockets
+            nearest = min(until, *(knock.ends for knock in self._waiting.values()))
+            for descriptor, _ in self._poll.poll(_ms_at_least(nearest - now)):
+                self._answered(self._waiting[descriptor])
+        return not self._waiting
 
     def readings(self) -> tuple[Reading, ...]:
         """Return what is known; a target that has not answered yet reads as filtered, not settled."""
         now = time.monotonic()
-        waiting = {
-            target: Reading(
-                target=target,
+        return tuple(
+            knock.reading
+            or Reading(
+                target=knock.target,
                 result=ProbeResult.FILTERED,
                 settled=False,
-                took_ms=_ms(now - self._started[target]),
+                took_ms=_ms(now - knock.started),
             )
-            for target in self._sockets
-        }
-        return tuple(self._readings.get(target) or waiting[target] for target in self._tries)
+            for knock in self._knocks
+        )
 
-    def _try(self, target: Target) -> None:
+    def _try(self, knock: _Knock) -> None:
+        target = knock.target
         udp = target.protocol is Protocol.UDP
         family = socket.AF_INET if target.address.version == 4 else socket.AF_INET6  # noqa: PLR2004 - IP version
-        now = time.monotonic()
-        self._started.setdefault(target, now)
-        self._tries[target] += 1
-        self._ends[target] = now + (UDP_ATTEMPT_SECONDS if udp else self._seconds)
+        knock.tries += 1
+        knock.ends = time.monotonic() + (UDP_ATTEMPT_SECONDS if udp else self._seconds)
         try:
             sock = socket.socket(family, socket.SOCK_DGRAM if udp else socket.SOCK_STREAM)
         except OSError as error:
-            self._settle(target, ProbeResult.LOCAL_ERROR, error.strerror or str(error))
+            self._settle(knock, ProbeResult.LOCAL_ERROR, error.strerror or str(error))
             return
         sock.setblocking(False)
-        self._sockets[target] = sock
+        knock.sock = sock
+        self._waiting[sock.fileno()] = knock
         code = sock.connect_ex((str(target.address), target.port))
+        if code in (0, errno.EINPROGRESS) and udp:
+            code = _send(sock, target.port)
         if code not in (0, errno.EINPROGRESS):
-            self._failed_here(target, code)
+            self._failed_here(knock, code)
             return
-        if udp:
-            self._send(target, sock)
-        if target in self._sockets:
-            self._selector.register(sock, selectors.EVENT_READ if udp else selectors.EVENT_WRITE, target)
+        self._poll.register(sock, select.POLLIN if udp else select.POLLOUT)
 
-    def _send(self, target: Target, sock: socket.socket) -> None:
-        try:
-            sock.send(discover_datagram(target.port))
-        except OSError as error:
-            self._failed_here(target, error.errno or 0)
-
-    def _failed_here(self, target: Target, code: int) -> None:
+    def _failed_here(self, knock: _Knock, code: int) -> None:
         """Settle what this machine itself refused, before any packet could leave."""
         known = {errno.ENETUNREACH: ProbeResult.UNREACHABLE, errno.ECONNREFUSED: ProbeResult.CLOSED}
-        self._settle(target, known.get(code, ProbeResult.LOCAL_ERROR), errno.errorcode.get(code, str(code)))
+        self._settle(knock, known.get(code, ProbeResult.LOCAL_ERROR), errno.errorcode.get(code, str(code)))
 
-    def _answered(self, target: Target) -> None:
-        sock = self._sockets[target]
-        if target.protocol is Protocol.UDP:
+    def _answered(self, knock: _Knock) -> None:
+        assert knock.sock is not None
+        if knock.target.protocol is Protocol.UDP:
             try:
-                sock.recv(2048)
+                knock.sock.recv(2048)
                 code = 0
             except OSError as error:
                 code = error.errno or 0
         else:
-            code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            code = knock.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         result = _MEANING.get(code, ProbeResult.LOCAL_ERROR)
-        self._settle(target, result, "" if code == 0 else errno.errorcode.get(code, str(code)))
+        self._settle(knock, result, "" if code == 0 else errno.errorcode.get(code, str(code)))
 
     def _retry(self, now: float) -> None:
-        for target in [target for target in self._sockets if self._ends[target] <= now]:
-            udp = target.protocol is Protocol.UDP
-            self._drop(target)
-            if self._tries[target] >= (UDP_ATTEMPTS if udp else self._attempts):
-                self._settle(target, ProbeResult.FILTERED, f"no answer in {self._tries[target]} attempts")
+        for knock in [knock for knock in self._waiting.values() if knock.ends <= now]:
+            udp = knock.target.protocol is Protocol.UDP
+            if knock.tries >= (UDP_ATTEMPTS if udp else self._attempts):
+                self._settle(knock, ProbeResult.FILTERED, f"no answer in {knock.tries} attempts")
             else:
-                self._try(target)
+                self._drop(knock)
+                self._try(knock)
 
-    def _settle(self, target: Target, result: ProbeResult, detail: str) -> None:
-        self._drop(target)
-        took = _ms(time.monotonic() - self._started[target])
-        self._readings[target] = Reading(
-            target=target, result=result, settled=True, detail=detail, took_ms=took
+    def _settle(self, knock: _Knock, result: ProbeResult, detail: str) -> None:
+        self._drop(knock)
+        took = _ms(time.monotonic() - knock.started)
+        knock.reading = Reading(
+            target=knock.target, result=result, settled=True, detail=detail, took_ms=took
         )
 
-    def _drop(self, target: Target) -> None:
-        sock = self._sockets.pop(target, None)
-        if sock is None:
+    def _drop(self, knock: _Knock) -> None:
+        if knock.sock is None:
             return
-        if sock.fileno() in self._selector.get_map():
-            self._selector.unregister(sock)
-        sock.close()
+        del self._waiting[knock.sock.fileno()]
+        with contextlib.suppress(KeyError):  # it never came so far
+            self._poll.unregister(knock.sock)
+        knock.sock.close()
+        knock.sock = None
+
+
+def _send(sock: socket.socket, port: int) -> int:
+    """Send what a UDP port is asked with; return the error that this machine met, or nothing."""
+    try:
+        sock.send(discover_datagram(port))
+    except OSError as error:
+        return error.errno or errno.EIO
+    return 0
 
 
 def probe_now(targets: Sequence[Target], *, until: float, attempts: int = 1) -> tuple[Reading, ...]:
@@ -205,3 +224,8 @@ def probe_now(targets: Sequence[Target], *, until: float, attempts: int = 1) -> 
 
 def _ms(seconds: float) -> int:
     return round(seconds * 1000)
+
+
+def _ms_at_least(seconds: float) -> int:
+    """Return milliseconds to wait: no instant too early, or we would look again and again."""
+    return max(0, math.ceil(seconds * 1000))
