@@ -4,10 +4,11 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
 Part = str | int | bool | None | Sequence["Part"] | Mapping[str, "Part"]
 
 
 def fingerprint_of(parts: Mapping[str, Part]) -> str:
     """Return `sha256:` and the digest of the parts, whatever the order of their keys."""
-    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+    return "sha256:" + hashlib.sha256(_ENCODER.encode(parts).encode()).hexdigest()

@@ -209,8 +209,7 @@ def _exposed_listeners(seen: Circumstances) -> Iterator[Listener]:
     for protection in seen.protections:
         for listener in seen.observation.listeners:
             key = (listener.protocol, listener.port, listener.process)
-            known = key in once or is_loopback(listener.address)
-            if _covers(protection, listener) and not known:
+            if _covers(protection, listener) and key not in once and not is_loopback(listener.address):
                 once.add(key)
                 yield listener
 
@@ -222,6 +221,8 @@ def _covers(protection: Protection, socket: Listener | Session) -> bool:
 
 def is_loopback(address: str) -> bool:
     """Tell whether an address, or what stands for one, is of the host itself and reached by nobody else."""
+    if not address:
+        return False
     try:
         return ip_address(address).is_loopback
     except ValueError:

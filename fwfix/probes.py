@@ -192,9 +192,7 @@ class Probing:
     def _settle(self, knock: _Knock, result: ProbeResult, detail: str) -> None:
         self._drop(knock)
         took = _ms(time.monotonic() - knock.started)
-        knock.reading = Reading(
-            target=knock.target, result=result, settled=True, detail=detail, took_ms=took
-        )
+        knock.reading = Reading(target=knock.target, result=result, settled=True, detail=detail, took_ms=took)
 
     def _drop(self, knock: _Knock) -> None:
         if knock.sock is None:

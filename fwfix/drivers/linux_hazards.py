@@ -103,6 +103,9 @@ def rule_shadowed(seen: LinuxCircumstances) -> Iterator[str]:
 
 
 def _rewriting(seen: LinuxCircumstances) -> set[str]:
+    tables = tuple(seen.facts.native_tables())
+    if not tables:
+        return set()
     addresses = tuple(item.address for item in seen.facts.interfaces) or None
     packets = [
         Packet(family=family, protocol=protection.service.protocol, port=port, destinations=addresses)
@@ -110,12 +113,7 @@ def _rewriting(seen: LinuxCircumstances) -> set[str]:
         for protection in seen.protections
         for port in protection.service.ports
     ]
-    return {
-        rule.text
-        for table in seen.facts.native_tables()
-        for packet in packets
-        for rule in rewrites(table, packet)
-    }
+    return {rule.text for table in tables for packet in packets for rule in rewrites(table, packet)}
 
 
 def _before_container_hook(seen: LinuxCircumstances) -> Iterator[tuple[Family, Rule]]:

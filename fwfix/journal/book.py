@@ -4,7 +4,6 @@ import os
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -20,9 +19,7 @@ from fwfix.journal.records import (
     encode_hosts,
     insert_hosts,
     insert_run,
-    mark_changing,
     mark_finished,
-    mark_outcome,
     mark_resumed,
     script_body,
     start_body,
@@ -32,7 +29,7 @@ from fwfix.journal.transaction import Transaction
 from fwfix.journal.values import RunStart, changes_host
 from fwfix.journal.writer import Writer
 from fwfix.model.host import Host
-from fwfix.model.outcome import HostReport, StepRecord
+from fwfix.model.outcome import HostReport, Outcome, StepRecord
 from fwfix.model.runid import is_run_id
 from fwfix.model.script import Invocation, Result
 from fwfix.report import host_record, maybe_timestamp, step_document, timestamp
@@ -40,8 +37,6 @@ from fwfix.state_dir import prepare_state_dir
 
 _BUSY = timedelta(seconds=10)
 _OPENING = ".opening"
-
-Mark = Callable[[sqlite3.Connection], None]
 
 
 def _now() -> datetime:
@@ -225,7 +220,7 @@ class Journal(History):
                 "detail": dict(detail or {}),
             },
             texts=texts,
-            before=partial(mark_changing, run_id=run_id, host=host) if changes_host(steps) else None,
+            mark=changes_host(steps),
         )
 
     def record(
@@ -266,8 +261,7 @@ class Journal(History):
 
     def finish_host(self, run_id: str, report: HostReport) -> None:
         """Write how a host ended, with what the probes met."""
-        mark = partial(mark_outcome, run_id=run_id, host=report.name, outcome=report.outcome)
-        self._append(run_id, report.name, "outcome", host_record(report), before=mark)
+        self._append(run_id, report.name, "outcome", host_record(report), mark=True, outcome=report.outcome)
 
     def finish_run(self, run_id: str, *, exit_code: int, finished_at: datetime | None = None) -> None:
         """Write the end of a run and let go of it."""
@@ -291,7 +285,8 @@ class Journal(History):
         body: Mapping[str, object],
         *,
         texts: Texts | None = None,
-        before: Mark | None = None,
+        mark: bool = False,
+        outcome: Outcome | None = None,
         wait: bool = True,
     ) -> None:
         written = canonical(body)
@@ -301,8 +296,8 @@ class Journal(History):
             if texts is not None:
                 transaction.add_texts(texts.by_digest)
             transaction.append(run_id=run_id, at=at, host=host, kind=kind, body=written)
-            if before is not None:
-                before(transaction.connection)
+            if mark and host is not None:
+                transaction.mark(run_id, host, outcome)
 
         if wait:
             self._writer.write(job)

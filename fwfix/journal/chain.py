@@ -27,7 +27,10 @@ def digest_of(
     *, run_id: str, seq: int, at: str, host: str | None, kind: str, body: str, previous: str
 ) -> str:
     """Return the digest of one event; `body` is canonical JSON already."""
-    return sha256(canonical([run_id, seq, at, host, kind, body, previous]))
+    # What `canonical` makes of a list of these; text by text takes half the time, and events are many.
+    whose = "null" if host is None else canonical(host)
+    texts = f"{canonical(at)},{whose},{canonical(kind)},{canonical(body)},{canonical(previous)}"
+    return sha256(f"[{canonical(run_id)},{seq},{texts}]")
 
 
 def find_faults(run_id: str, events: Iterable[Event], *, count: int, head: str) -> Iterator[ChainFault]:

@@ -11,7 +11,6 @@ from fwfix.journal.chain import canonical, sha256
 from fwfix.journal.hosts import host_to_json
 from fwfix.journal.values import RunStart
 from fwfix.model.host import Host
-from fwfix.model.outcome import Outcome
 from fwfix.model.script import Invocation, Result, TemplateOrigin
 from fwfix.report import timestamp
 
@@ -145,25 +144,6 @@ def answer_body(result: Result, texts: Texts) -> dict[str, object]:
         "stderr": texts.add(result.stderr),
         "took_ms": result.took_ms,
     }
-
-
-def mark_changing(connection: sqlite3.Connection, *, run_id: str, host: str) -> None:
-    """Note that a host may be changed from now on: an earlier outcome is no longer the whole story."""
-    _update_host(connection, "changing = 1, outcome = NULL", (run_id, host))
-
-
-def mark_outcome(connection: sqlite3.Connection, *, run_id: str, host: str, outcome: Outcome) -> None:
-    """Note how a host ended."""
-    _update_host(connection, "outcome = ?", (str(outcome), run_id, host))
-
-
-def _update_host(connection: sqlite3.Connection, what: str, arguments: tuple[str, ...]) -> None:
-    query = f"UPDATE hosts SET {what} WHERE run_id = ? AND name = ?"  # noqa: S608 - our own texts
-    if connection.execute(query, arguments).rowcount != 1:
-        raise JournalError(
-            f"Run {arguments[-2]} has no host {arguments[-1]} in the journal.",
-            next="Report this as a bug of fwfix.",
-        )
 
 
 def mark_resumed(connection: sqlite3.Connection, run_id: str, *, pid: int) -> None:

@@ -7,6 +7,7 @@ from fwfix.errors import JournalError
 from fwfix.journal import ledger
 from fwfix.journal.chain import digest_of
 from fwfix.journal.records import Packed
+from fwfix.model.outcome import Outcome
 
 _Row = tuple[str, int, str, str | None, str, str, str, str]
 
@@ -30,6 +31,7 @@ class Transaction:
         self._ends: dict[str, tuple[int, str]] = {}
         self._rows: list[_Row] = []
         self._texts: dict[str, Packed] = {}
+        self._marks: list[tuple[bool, str | None, str, str]] = []
         self._sent: set[str] = set()
 
     def add_texts(self, texts: Mapping[str, Packed]) -> None:
@@ -57,6 +59,10 @@ class Transaction:
         self._rows.append((run_id, seq, at, host, kind, body, previous, digest))
         self._ends[run_id] = (seq, digest)
 
+    def mark(self, run_id: str, host: str, outcome: Outcome | None) -> None:
+        """Note how a host ended; None: it may be changed from now on, and an earlier outcome is not all."""
+        self._marks.append((outcome is None, None if outcome is None else str(outcome), run_id, host))
+
     def enter(self, run_id: str) -> None:
         """Put into the journal's own chain how far a run has come, now that it begins, goes on or ends."""
         self.flush()
@@ -71,10 +77,22 @@ class Transaction:
         if self._rows:
             self.connection.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?)", self._rows)
             self._rows = []
+        if self._marks:
+            self._mark_hosts()
         self.connection.executemany(
             "UPDATE runs SET event_count = ?, head = ? WHERE run_id = ?",
             [(count, head, run_id) for run_id, (count, head) in self._ends.items()],
         )
+
+    def _mark_hosts(self) -> None:
+        found = self.connection.executemany(
+            "UPDATE hosts SET changing = max(changing, ?), outcome = ? WHERE run_id = ? AND name = ?",
+            self._marks,
+        ).rowcount
+        if found != len(self._marks):
+            named = ", ".join(f"{host} of run {run_id}" for *_, run_id, host in self._marks)
+            raise JournalError(f"The journal has no host {named}.", next="Report this as a bug of fwfix.")
+        self._marks = []
 
     def committed(self) -> None:
         """Remember which texts need not be written again."""
