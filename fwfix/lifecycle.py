@@ -180,14 +180,15 @@ def announce(state: State, step: Step, *, reverts_by: float | None = None) -> St
     Raises:
         AssertionError: the step would break a rule of this module.
     """
-    if step in CHANGING:
-        assert step not in state.sent, f"{step} is never sent twice"
+    assert step not in CHANGING & state.sent, f"{step} is never sent twice"
     if step is Step.APPLY:
         assert state.armed, "nothing is loaded before the host is armed"
     if step is Step.CONFIRM:
         assert state.verified, "nothing is confirmed before it is verified"
+    if step not in CHANGING:
+        return state if state.step is step else replace(state, step=step)
     known = reverts_by if step is Step.ARM else state.reverts_at
-    return replace(state, step=step, sent=state.sent | ({step} & CHANGING), reverts_at=known)
+    return replace(state, step=step, sent=state.sent | {step}, reverts_at=known)
 
 
 def _advance(state: State) -> State:
@@ -240,7 +241,7 @@ def _verified(state: State, event: Verified) -> State:
 def _answered(state: State, event: Answered, *, now: float) -> State:
     # A deadline that is past says nothing new, and must not put off the moment at which we give up.
     news = event.reverts_at is not None and event.reverts_at > now
-    known = replace(state, reverts_at=event.reverts_at if news else state.reverts_at)
+    known = replace(state, reverts_at=event.reverts_at) if news else state
     if state.step is Step.ARM and event.ok and event.state is RecordState.ARMED:
         return replace(known, step=Step.APPLY, armed=True)
     if state.step is Step.ARM:

@@ -22,6 +22,8 @@ ATTEMPTS = 2
 UDP_ATTEMPT_SECONDS = 0.4
 UDP_ATTEMPTS = 3
 
+# Saves a call into the kernel where there is such a flag.
+_NONBLOCK = getattr(socket, "SOCK_NONBLOCK", 0)
 # A5: discover, for the device type that answers on the port. Prints nothing.
 _BJNP_DEVICE = {8611: 1, 8612: 2}
 # C2: what the answer to a connection attempt means.
@@ -147,11 +149,12 @@ class Probing:
         knock.tries += 1
         knock.ends = time.monotonic() + (UDP_ATTEMPT_SECONDS if udp else self._seconds)
         try:
-            sock = socket.socket(family, socket.SOCK_DGRAM if udp else socket.SOCK_STREAM)
+            sock = socket.socket(family, (socket.SOCK_DGRAM if udp else socket.SOCK_STREAM) | _NONBLOCK)
         except OSError as error:
             self._settle(knock, ProbeResult.LOCAL_ERROR, error.strerror or str(error))
             return
-        sock.setblocking(False)
+        if not _NONBLOCK:
+            sock.setblocking(False)
         knock.sock = sock
         self._waiting[sock.fileno()] = knock
         code = sock.connect_ex((str(target.address), target.port))
@@ -159,8 +162,10 @@ class Probing:
             code = _send(sock, target.port)
         if code not in (0, errno.EINPROGRESS):
             self._failed_here(knock, code)
-            return
-        self._poll.register(sock, select.POLLIN if udp else select.POLLOUT)
+        elif not udp and (met := sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)):
+            self._met(knock, met)  # a neighbour refuses before we could wait
+        else:
+            self._poll.register(sock, select.POLLIN if udp else select.POLLOUT)
 
     def _failed_here(self, knock: _Knock, code: int) -> None:
         """Settle what this machine itself refused, before any packet could leave."""
@@ -177,6 +182,9 @@ class Probing:
                 code = error.errno or 0
         else:
             code = knock.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        self._met(knock, code)
+
+    def _met(self, knock: _Knock, code: int) -> None:
         result = _MEANING.get(code, ProbeResult.LOCAL_ERROR)
         self._settle(knock, result, "" if code == 0 else errno.errorcode.get(code, str(code)))
 

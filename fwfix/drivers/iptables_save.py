@@ -9,6 +9,7 @@ from ipaddress import ip_network
 from types import MappingProxyType
 
 _COUNTED = re.compile(r"\[(\d+):(\d+)\]\s*(.*)", re.DOTALL)
+_INCOMPATIBLE = re.compile(r"[Tt]able [`'\"]?(\w+)'? is incompatible")
 _LONG_NAMES = {
     "--protocol": "-p",
     "--proto": "-p",
@@ -147,7 +148,7 @@ def parse_save(text: str) -> Ruleset:
             rule = parse_rule(line)
             if rule is not None:
                 rules[table].setdefault(rule.chain, []).append(rule)
-    incompatible = re.findall(r"[Tt]able [`'\"]?(\w+)'? is incompatible", text)
+    incompatible = _INCOMPATIBLE.findall(text) if "is incompatible" in text else ()
     return Ruleset(tables=_assemble(policies, rules), incompatible=tuple(dict.fromkeys(incompatible)))
 
 
