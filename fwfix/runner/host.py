@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Self
 
-from fwfix.drivers.base import Answer
-from fwfix.errors import ConnectError, FwfixError, HostError, PrivilegeError, ScriptCutError, SecretError
+from fwfix.errors import FwfixError, HostError
 from fwfix.executors.base import Executor
 from fwfix.lifecycle import (
     Answered,
@@ -31,7 +30,8 @@ from fwfix.model.outcome import HostReport, Outcome, Probe, Reading, StepRecord
 from fwfix.model.plan import HostPlan, Reason
 from fwfix.model.script import Invocation, Result
 from fwfix.probes import Probing, probe_now
-from fwfix.runner.context import SCRIPT_SECONDS, Prepared, RunContext, look_at, reason_of
+from fwfix.runner.context import SCRIPT_SECONDS, Prepared, RunContext, look_at
+from fwfix.runner.ends import event_of, refusal_of
 from fwfix.runner.recheck import Recheck
 from fwfix.runner.vantages import Lookout
 from fwfix.verification import (
@@ -54,11 +54,6 @@ GLANCE_SECONDS = 1.0
 # Of what the timer leaves, the share for probes; the rest is for reading back and for confirming.
 PROBING_SHARE = 2 / 3
 _ASK_PAUSES = (0.5, 1.0, 2.0, 5.0)
-# What to do where a host refused a step; elsewhere the outcome says it.
-_WAY_OUT = {
-    "locked": "wait until that run has ended (fwfix status says when), then plan this host again",
-    "record-exists": "a plan is applied to a host once: make a new one",
-}
 # These announce themselves, with the script that they send.
 _SENDING = frozenset({Step.ARM, Step.APPLY, Step.CONFIRM, Step.REVERT})
 # These change nothing and are announced with the one that they follow: one wait for the disk less each.
@@ -176,7 +171,7 @@ class HostRun:
         try:
             event = takers[step](state)
         except FwfixError as error:
-            event = _event_of(error)
+            event = event_of(error)
         self._record(step, event, at=at, started=started)
         return event
 
@@ -249,8 +244,10 @@ class HostRun:
         """Look at counters until every probe has raised one or has ended, whichever comes first."""
         latest = self._latest(state)
         elsewhere = self._lookout.readings(self._plan, until=min(latest, time.monotonic() + GLANCE_SECONDS))
+        # Where no packet is counted only the end of every probe settles it.
+        until = latest if self._plan.host.platform is Platform.WINDOWS else time.monotonic()
         while True:
-            probing.wait(until=time.monotonic())
+            probing.wait(until=until)
             observation = self._look(executor)
             evidence = self._evidence(observation, probing.readings() + elsewhere)
             self._context.counters[self._plan.host.name] = evidence.judgement.counters
@@ -262,7 +259,6 @@ class HostRun:
             until = min(latest, time.monotonic() + BASELINE_SECONDS)
             if not all(reading.settled for reading in elsewhere):
                 elsewhere = self._lookout.readings(self._plan, until=until)
-            probing.wait(until=until)
 
     def _evidence(self, observation: Observation, after: Sequence[Reading]) -> Evidence:
         assert self._observation is not None
@@ -346,7 +342,7 @@ class HostRun:
         # The timer ran while the answer travelled: count from the moment of sending.
         took = result.took_ms / 1000
         reverts_at = None if answer.remaining is None else sent_at + took + answer.remaining.total_seconds()
-        return Answered(ok=answer.ok, state=answer.state, reverts_at=reverts_at, reason=_refusal(answer))
+        return Answered(ok=answer.ok, state=answer.state, reverts_at=reverts_at, reason=refusal_of(answer))
 
     def _latest_revert(self, step: Step, state: State | None) -> datetime | None:
         """Say when the host restores itself at the latest, should we hear nothing more of it."""
@@ -379,22 +375,3 @@ class HostRun:
             steps=tuple(self._steps),
             notes=tuple(self._notes),
         )
-
-
-def _event_of(error: FwfixError) -> Event:
-    """Tell what never reached the host from what may have happened there."""
-    if isinstance(error, ConnectError | PrivilegeError | ScriptCutError | SecretError):
-        return Unsent(reason=reason_of(error))
-    if isinstance(error, HostError):
-        return Lost(reason=reason_of(error))
-    raise error  # the journal, say: nothing of it is this host's, and no further step may be taken
-
-
-def _refusal(answer: Answer) -> Reason | None:
-    if answer.ok:
-        return None
-    message = answer.message or answer.code or "the host refused"
-    if answer.holder and answer.holder not in message:
-        message += f" (run {answer.holder})"
-    code = answer.code or "failed"
-    return Reason(code=code, message=message, next=_WAY_OUT.get(code, ""))
