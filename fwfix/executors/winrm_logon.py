@@ -76,11 +76,10 @@ class Ntlm:
             server: the name of the server.
             certificate: what the server shows inside TLS; the logon is bound to it.
         """
-        # From a password pyspnego would make the hash of LAN Manager too, in Python: a quarter of a logon,
-        # and of no use to NTLMv2. `ntowfv1` is not public there.
+        # From a password pyspnego would make the hash of LAN Manager too, in Python: most of the work of
+        # a logon, and of no use to NTLMv2. `ntowfv1` is not public there, hence the bound in pyproject.toml.
         self._context = spnego.client(
-            user,
-            f"{bytes(16).hex()}:{ntowfv1(password.reveal()).hex()}",
+            spnego.NTLMHash(username=user, nt_hash=ntowfv1(password.reveal()).hex()),
             hostname=server,
             service="http",
             protocol="ntlm",
