@@ -198,6 +198,11 @@ TICKETS: dict[int, tuple[type[ConnectError], str, str]] = {
     ),
 }
 
+# A server of the one keeps silent to who speaks the other, or hangs up.
+_OTHER_SCHEME = "Is that port of the scheme (http: 5985, https: 5986)?"
+# Reasons of a refused certificate, as OpenSSL numbers them (x509_vfy.h): another name, another address.
+ANOTHER_NAME = (62, 64)
+
 # By name: the classes can be imported only where the Kerberos extra is installed.
 _KERBEROS = {"KerberosExchangeError", "MutualAuthenticationError"}
 _TIMEOUTS = (TimeoutError, WinRMOperationTimeoutError)
@@ -240,7 +245,7 @@ def _before(error: Exception, where: str) -> ConnectError:
         return _from_tls(error, where)
     if isinstance(error, _TIMEOUTS):
         return UnreachableError(
-            f"{where} did not answer in time.", next="Raise --connect-timeout if it is slow."
+            f"{where} did not answer in time.", next=f"Raise --connect-timeout if it is slow. {_OTHER_SCHEME}"
         )
     if isinstance(error, DroppedError | EOFError | http.client.HTTPException):
         return _closed(where)
@@ -302,9 +307,12 @@ def _from_kerberos(error: Exception, where: str) -> ConnectError:
 
 def _from_tls(error: Exception, where: str) -> ConnectError:
     if isinstance(error, ssl.SSLCertVerificationError):
+        advice = "Set ca_file or fingerprint, and server_name if it bears another name."
+        if getattr(error, "verify_code", 0) in ANOTHER_NAME:
+            advice = "Set server_name to a name that stands in the certificate, or fingerprint."
         return HostKeyError(
             f"The certificate of {where} is not trusted: {_clean(getattr(error, 'verify_message', ''))}.",
-            next="Set ca_file or fingerprint, and server_name if it bears another name.",
+            next=advice,
             code="tls-untrusted",
         )
     return ConnectError(
@@ -326,7 +334,8 @@ def _from_socket(error: OSError, where: str) -> ConnectError:
 
 
 def _closed(where: str) -> UnreachableError:
-    return UnreachableError(f"{where} closed the connection.", next="Look into its event log, or run again.")
+    advice = f"Look into its event log, or run again. {_OTHER_SCHEME}"
+    return UnreachableError(f"{where} closed the connection.", next=advice)
 
 
 def said(error: Exception) -> str:

@@ -12,6 +12,7 @@ from cryptography import x509
 
 from fwfix.errors import ConnectError, FwfixError
 from fwfix.executors.winrm_endpoint import Endpoint, endpoint_of
+from fwfix.executors.winrm_errors import ANOTHER_NAME
 from fwfix.executors.winrm_stream import Stream
 from fwfix.model.host import Host, Platform, WinrmTransport
 from fwfix.runner.doctor.below import Below
@@ -21,7 +22,6 @@ from fwfix.runner.doctor.table import Remedy, Table
 
 # Reasons of a refused certificate, as OpenSSL numbers them (x509_vfy.h).
 _NOT_YET_VALID, _EXPIRED = 9, 10
-_WRONG_NAME = (62, 64)
 _KERBEROS_SKEW = timedelta(minutes=5)
 _WANTS = {
     WinrmTransport.NTLM: frozenset({"negotiate", "ntlm"}),
@@ -165,7 +165,7 @@ def _untrusted(endpoint: Endpoint, table: Table, error: ConnectError, shown: byt
             f"the certificate is valid only from {_utc(certificate.not_valid_before_utc)}: a wrong clock?"
         )
         table.fail("encryption", message, Remedy(next="date -u"))
-    elif reason in _WRONG_NAME:
+    elif reason in ANOTHER_NAME:
         names = _names(certificate)
         message = f"the certificate is not for {endpoint.server_name}, but for {', '.join(names) or 'nobody'}"
         remedy = _inventory(endpoint, f"winrm.server_name: {names[0]}") if names else _renew(endpoint)
