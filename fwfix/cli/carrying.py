@@ -11,7 +11,7 @@ from fwfix.cli.approving import Asked, write_approvals
 from fwfix.cli.options import program
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import timedelta
 
     import typer
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from fwfix.model.plan import HostPlan, Plan, Reason
     from fwfix.rendering.environment import Renderer
     from fwfix.runner.context import RunContext
+    from fwfix.runner.counters import CounterWatch
     from fwfix.runner.fleet import Fleet
     from fwfix.runner.gate import GateOptions
     from fwfix.runner.limits import Limits
@@ -102,6 +103,11 @@ class Paper:
             return tuple(reports)
         return tuple({**self.before.reports, **{report.name: report for report in reports}}.values())
 
+    @property
+    def applied(self) -> tuple[HostPlan, ...]:
+        """The hosts that this run has applied before."""
+        return () if self.before is None else self.before.applied
+
     def plans(self, plan: Plan) -> Mapping[str, HostPlan]:
         """Return the plan of every host of the whole run."""
         now = {each.host.name: each for each in plan.hosts}
@@ -152,15 +158,18 @@ def carry_out(
 
     plan = made.plan
     limits = _limits(plan, work.begun.run_id)
+    watch = _watch(applying, work, paper)
+    shown = watch.show(paper.applied)
     if not applying.yes:
         with alone():
             output_of(applying.context, as_json=applying.as_json).plan(plan)
             ask(f"Apply this to {plural(sum(map(len, plan.waves)), 'host')}?", yes=False)
     _write_start(applying, plan, work, paper)
+    watch.write(shown)
     if applying.gate.wait:
         _announce_wait(work, gate, plan)
         made = replace(made, plan=_soonest_first(plan, gate))
-    fleet = _fleet(applying, made, work, gate=gate, limits=limits, paper=paper)
+    fleet = _fleet(applying, made, work, gate=gate, limits=limits, look_back=_look_back(watch, paper))
     reports = paper.joined(fleet.run(stop_after=applying.stop_after))
     if applying.rollback_on_stop and limits.exceeded is not None and not fleet.broken:
         reports = _roll_back(applying, work, reports, plans=paper.plans(plan), because=limits.exceeded)
@@ -221,33 +230,45 @@ def _write_start(applying: Applying, plan: Plan, work: Work, paper: Paper) -> No
         journal.append(begun.run_id, None, "break-glass", body)
 
 
-def _fleet(
-    applying: Applying, made: Made, work: Work, *, gate: SiteGate, limits: Limits, paper: Paper
-) -> Fleet:
+def _watch(applying: Applying, work: Work, paper: Paper) -> CounterWatch:
     from fwfix.runner.counters import CounterWatch
+
+    return CounterWatch(
+        work.surroundings,
+        forks=applying.forks,
+        write=_diary(work),
+        before=paper.before.packets if paper.before is not None else None,
+    )
+
+
+def _diary(work: Work) -> Callable[[str, Mapping[str, object]], None]:
+    def write(kind: str, body: Mapping[str, object]) -> None:
+        work.journal.append(work.begun.run_id, None, kind, body)
+
+    return write
+
+
+def _look_back(watch: CounterWatch, paper: Paper) -> Callable[[Sequence[HostPlan]], None]:
+    """Look, after every wave, also at the hosts that were applied before the run went on."""
+    return lambda applied: watch((*paper.applied, *applied))
+
+
+def _fleet(
+    applying: Applying,
+    made: Made,
+    work: Work,
+    *,
+    gate: SiteGate,
+    limits: Limits,
+    look_back: Callable[[Sequence[HostPlan]], None],
+) -> Fleet:
     from fwfix.runner.fleet import Fleet
     from fwfix.runner.prepare import vantage_addresses
     from fwfix.runner.recheck import Recheck
 
-    plan, begun, journal = made.plan, work.begun, work.journal
+    plan, begun = made.plan, work.begun
     hosts = tuple(each.host for each in plan.hosts)
     probed = (address for each in plan.hosts for address in each.probe_addresses)
-
-    def write(kind: str, body: Mapping[str, object]) -> None:
-        journal.append(begun.run_id, None, kind, body)
-
-    earlier = paper.before.applied if paper.before is not None else ()
-    watch = CounterWatch(
-        work.surroundings,
-        forks=applying.forks,
-        write=write,
-        before=paper.before.packets if paper.before is not None else None,
-    )
-    watch(earlier)
-
-    def look_back(applied: Sequence[HostPlan]) -> None:
-        watch((*earlier, *applied))
-
     return Fleet(
         plan,
         work.surroundings,
@@ -262,7 +283,7 @@ def _fleet(
             vantages=vantage_addresses(hosts, plan.vantages, observed=probed),
         ),
         gate=gate,
-        diary=write,
+        diary=_diary(work),
         look_back=look_back,
     )
 

@@ -72,6 +72,7 @@ class LiveView:
         """Take the view away for a while; what happens meanwhile is shown afterwards."""
         with self._drawing:
             with suppress(OSError, ValueError):
+                self._draw_now()  # what was said before a question belongs above it
                 self._live.stop()
             try:
                 yield

@@ -16,7 +16,8 @@ from fwfix.runner.fleet import each_host
 _MOST_LINES = 10
 
 Packets = Mapping[str, int]
-Write = Callable[[str, Mapping[str, object]], None]
+Seen = Mapping[str, object]
+Write = Callable[[str, Seen], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +53,28 @@ class CounterWatch:
 
     def __call__(self, plans: Sequence[HostPlan]) -> None:
         """Ask hosts that are applied, show what was turned away there since, and write it down."""
+        self.write(self.show(plans))
+
+    def show(self, plans: Sequence[HostPlan]) -> Seen | None:
+        """Ask hosts that are applied, and show what was turned away there since; None if none is asked."""
         # Windows counts no packets, and nobody there is not the same as nobody counted.
         plans = [plan for plan in plans if plan.host.platform is not Platform.WINDOWS]
         if not plans or self._context.brake.stopped is not None:
-            return
+            return None
         found = {plan.host.name: seen for plan, seen in each_host(plans, self._look, forks=self._forks)}
         silent = sorted(name for name, seen in found.items() if seen.packets is None)
         now = {name: seen.packets for name, seen in found.items() if seen.packets is not None}
         since = {name: self._since(name, packets) for name, packets in now.items()}
         turned = {name: grown for name, grown in sorted(since.items()) if grown}
-        self._write("counters", {"packets": now, "turned_away": turned, "silent": silent})
         self._before.update(now)
         for line in lines_of(turned, now, silent=silent):
             self._context.observer.note(line)
+        return {"packets": now, "turned_away": turned, "silent": silent}
+
+    def write(self, seen: Seen | None) -> None:
+        """Write down what was shown."""
+        if seen is not None:
+            self._write("counters", seen)
 
     def _since(self, name: str, packets: Packets) -> Packets:
         before = self._before.get(name) or packets_of(self._context.counters.get(name, ()))

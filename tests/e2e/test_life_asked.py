@@ -87,6 +87,26 @@ def test_no_changes_nothing(site: "Site") -> None:
     assert site.fwfix.run("runs", "list", code=0).document["runs"] == []
 
 
+def test_who_was_turned_away_is_shown_before_the_question_whether_to_go_on(make_site: "MakeSite") -> None:
+    site = make_site(HostSpec(name="gw-1"), HostSpec(name="gw-2"))
+    run = site.fwfix.apply("--stop-after", "1", code=3).run_id
+
+    def kinds() -> list[str]:
+        return [each["kind"] for each in site.fwfix.run("runs", "show", run).document["events"]]
+
+    before = kinds()
+    for answer, code in (("n", 5), ("y", 0)):
+        terminal = Terminal(site.fwfix.bare("apply", "--continue", run))
+        terminal.await_text("[y/N]")
+        assert "turned away since" in terminal.shown
+        assert kinds() == before
+        terminal.type(f"{answer}\n")
+        assert terminal.end() == code
+    after = kinds()
+    assert after.index("counters") > after.index("resumed")
+    assert after.count("counters") == 1
+
+
 def test_ctrl_c_at_the_question_leaves_at_once(site: "Site") -> None:
     terminal = _apply(site)
     terminal.type("\x03")
