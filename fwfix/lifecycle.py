@@ -276,7 +276,8 @@ def _not_undone(state: State, event: Answered, *, now: float) -> State:
     if state.step is not Step.REVERT:
         return _revert(state, event.reason)
     if give_up(state, now=now):
-        return _done(state, Outcome.UNKNOWN, _joined(state.cause, event.reason))
+        said = _UNDOING if event.state is RecordState.REVERTING else None
+        return _done(state, Outcome.UNKNOWN, _joined(_joined(state.cause, event.reason), said))
     return replace(state, step=Step.ASK, cause=state.cause or event.reason)
 
 
@@ -296,9 +297,13 @@ def _without_record(state: State, event: Answered, *, now: float) -> State:
 def _joined(first: Reason | None, second: Reason | None) -> Reason | None:
     if first is None or second is None or first == second:
         return first or second
-    return replace(first, message=f"{first.message}; then: {second.message}", next=second.next or first.next)
+    message = f"{first.message.removesuffix('.')}; then: {second.message}"
+    return replace(first, message=message, next=second.next or first.next)
 
 
+_UNDOING = Reason(
+    code="reverting", message="it is undoing the run, and tries again every 10 s until it is done"
+)
 _NO_RECORD = Reason(
     code="no-record",
     message="the record of this run is gone from the host",

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from datetime import datetime, tzinfo
 
 from fwfix.model.hazard import Hazard
-from fwfix.model.outcome import HostReport, Outcome, RunReport
+from fwfix.model.outcome import NO_RECORD, HostReport, Outcome, RunReport
 from fwfix.model.plan import Reason
 from fwfix.model.wording import plural
 from fwfix.output.text import Line, Style, moment, took
@@ -38,6 +38,9 @@ _NEXT = {
     Outcome.DRIFT: "apply again",
     Outcome.ROLLED_BACK: "look at the host",
 }
+
+# After these a host that is unknown may restore itself, or has done so.
+_MAY_RESTORE = frozenset({"apply", "recover"})
 
 
 def summary_lines(report: RunReport, *, zone: tzinfo | None = None) -> Iterator[Line]:
@@ -85,14 +88,24 @@ def _trouble(report: RunReport, hosts: list[HostReport], zone: tzinfo | None) ->
     if first.outcome in _MEANS:
         yield Line(f"  {_MEANS[first.outcome]}" if len(hosts) == 1 else f"  each: {_MEANS[first.outcome]}")
     if first.reverts_at is not None and first.outcome is Outcome.UNKNOWN:
-        yield Line(f"  restores itself at {moment(first.reverts_at, zone)}", Style.WARN)
-    advice = first.reason.next if first.reason is not None else ""
-    if not advice:
-        undoing = report.command == "rollback" and first.outcome is Outcome.UNKNOWN
-        advice = "ask again: `fwfix rollback RUN`" if undoing else _NEXT[first.outcome]
+        when = moment(first.reverts_at, zone)
+        past = first.reverts_at <= report.finished_at
+        due = f"was due to restore itself at {when}, and tries again every 10 s until it has"
+        yield Line(f"  {due if past else f'restores itself at {when}'}", Style.WARN)
     # Advice is often written where the run id is not known.
-    advice = re.sub(r"\bRUN\b", report.run_id or "RUN", advice)
+    advice = re.sub(r"\bRUN\b", report.run_id or "RUN", _advice(report, first))
     yield Line(f"  next: {advice}")
+
+
+def _advice(report: RunReport, host: HostReport) -> str:
+    own = host.reason.next if host.reason is not None else ""
+    if host.outcome is Outcome.UNKNOWN and report.command in _MAY_RESTORE:
+        # What would have kept the connection comes too late: something was changed already.
+        gone = host.reason is not None and host.reason.code == NO_RECORD
+        return own if gone and own else _NEXT[Outcome.UNKNOWN]
+    if not own and host.outcome is Outcome.UNKNOWN and report.command == "rollback":
+        return "ask again: `fwfix rollback RUN`"
+    return own or _NEXT[host.outcome]
 
 
 def _remarks(report: RunReport) -> Iterator[Line]:

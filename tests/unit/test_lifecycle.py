@@ -237,7 +237,18 @@ def test_a_revert_that_fails_is_tried_again_after_asking_and_not_for_ever(file: 
     assert (asking.step, asking.outcome) == (Step.ASK, None)
     again = evolve(asking, refused, now=30.0)
     assert (again.step, again.outcome) == (Step.REVERT, None)
-    assert evolve(again, refused, now=10.0 + ASK_BEYOND_SECONDS).outcome is Outcome.UNKNOWN
+    given_up = evolve(again, refused, now=10.0 + ASK_BEYOND_SECONDS)
+    assert given_up.outcome is Outcome.UNKNOWN
+    assert given_up.reason is not None
+    assert ("tries again every 10 s" in given_up.reason.message) == (file is RecordState.REVERTING)
+
+
+def test_what_happened_first_and_then_is_one_sentence() -> None:
+    slow = Reason(code="unreachable", message="gw did not answer in time.")
+    state = State(step=Step.ASK, sent=frozenset({Step.ARM}), reverts_at=0.0, cause=slow)
+    given_up = evolve(state, Lost(reason=WHY), now=ASK_BEYOND_SECONDS)
+    assert given_up.reason is not None
+    assert given_up.reason.message == "gw did not answer in time; then: because"
 
 
 def test_a_host_whose_record_was_removed_is_asked_until_its_timer_has_undone_the_run() -> None:

@@ -158,7 +158,7 @@ def test_the_summary_says_when_an_unknown_host_restores_itself_in_local_time_and
     lost = ended(
         "b",
         Outcome.UNKNOWN,
-        reason=Reason(code="lost", message="no answer to confirm", next="fwfix status -l b"),
+        reason=Reason(code="lost", message="no answer to confirm", next="Raise --connect-timeout."),
         reverts_at=START + timedelta(hours=1, minutes=30),
     )
 
@@ -166,8 +166,23 @@ def test_the_summary_says_when_an_unknown_host_restores_itself_in_local_time_and
 
     assert "unknown: b (10.0.0.1)\n  lost: no answer to confirm" in text
     assert "restores itself at 2026-11-22 00:30:03 CET (2026-11-21 23:30:03 UTC)" in text
-    assert "next: fwfix status -l b" in text
+    assert f"next: ask the host with `fwfix status`, then `fwfix runs recover {RUN}`" in text
     assert f"apply {RUN}: 1 applied, 1 unknown (2 hosts, 1m05s)" in text
+
+
+def test_an_unknown_host_that_should_have_restored_itself_is_said_to_go_on_trying() -> None:
+    text = text_of(summary_lines(report_of(ended("b", Outcome.UNKNOWN, reverts_at=START)), zone=BERLIN))
+
+    assert "was due to restore itself at 2026-11-21 23:00:03 CET" in text
+    assert "tries again every 10 s" in text
+
+
+def test_what_verify_could_not_look_at_keeps_the_advice_of_its_reason() -> None:
+    silent = Reason(code="unreachable", message="no answer", next="Raise --connect-timeout.")
+
+    text = text_of(summary_lines(report_of(ended("b", Outcome.UNKNOWN, reason=silent), command="verify")))
+
+    assert "next: Raise --connect-timeout." in text
 
 
 @pytest.mark.parametrize(
