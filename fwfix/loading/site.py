@@ -84,6 +84,11 @@ def _check_owner(path: Path, owner: int) -> None:
         folder = path.resolve().parent.stat()
     except OSError as exc:
         raise SiteError(f"cannot be read: {exc.strerror}", path=path) from exc
+    if not stat.S_ISREG(found.st_mode):
+        # To read a FIFO waits for whoever writes into it.
+        raise SiteError(
+            "is not a regular file", path=path, next="Write the limits into a file, or remove it."
+        )
     who = "root" if owner == 0 else f"user {owner}"
     if found.st_uid != owner:
         raise SiteError(f"belongs to user {found.st_uid}", path=path, next=f"It must belong to {who}.")

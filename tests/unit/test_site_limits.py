@@ -141,6 +141,16 @@ def test_a_file_of_somebody_else_is_refused(file: Path, tmp_path: Path) -> None:
         load_site(file)
 
 
+def test_what_is_no_file_is_refused_and_not_waited_for(file: Path) -> None:
+    file.mkdir(mode=0o755)
+    with pytest.raises(SiteError, match="not a regular file"):
+        load_site(file.parent / "none")
+    file.rmdir()
+    os.mkfifo(file)
+    with pytest.raises(SiteError, match="not a regular file"):
+        load_site(file.parent / "none")
+
+
 def test_a_file_that_the_environment_names_must_be_there(file: Path) -> None:
     with pytest.raises(SiteError, match="cannot be read"):
         load_site(file.parent / "none")
