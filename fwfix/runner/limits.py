@@ -61,7 +61,7 @@ class Limits:
         if self.failed > self.max_fail:
             return Reason(
                 code="wave-stopped",
-                message=f"failed or reverted: {plural(self.failed, 'host')};"
+                message=f"failed, reverted or unknown: {plural(self.failed, 'host')};"
                 f" --max-fail allows {self.max_fail}",
                 next=f"look at what failed, then go on with fwfix apply --continue {self.run_id}",
             )
