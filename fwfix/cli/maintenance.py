@@ -53,12 +53,15 @@ def maintenance(
     blackouts = tuple(dict.fromkeys((*loaded.blackouts, *load_site().blackouts)))
     loaded = replace(loaded, blackouts=blackouts)
     hosts = select_hosts(loaded, limit)
-    listed = tuple(list_windows(Calendar(loaded), hosts, instant, count))
+    calendar = Calendar(loaded)
+    listed = tuple(list_windows(calendar, hosts, instant, count))
     output = output_of(context, as_json=as_json)
     output.document(maintenance_document(listed, instant))
     if not as_json:
         budgets = {host.name: expected_budget(host, loaded.services_of(host)) for host in hosts}
-        output.lines(line for each in listed for line in _lines(each, instant, budgets))
+        used = {window.name for each in loaded.hosts.values() if (window := calendar.of_host(each))}
+        for each in listed:
+            output.lines(_lines(each, instant, budgets, used=each.window.name in used))
         without = [host.name for host in hosts if host.window is None]
         if without:
             needs = "apply needs --now or --window" if loaded.windows_in_use else "may start at any time"
@@ -79,7 +82,7 @@ def _read_instant(text: str | None) -> datetime:
     return instant.astimezone(UTC)
 
 
-def _lines(each: Listed, at: datetime, budgets: Mapping[str, timedelta]) -> Iterator[Line]:
+def _lines(each: Listed, at: datetime, budgets: Mapping[str, timedelta], *, used: bool) -> Iterator[Line]:
     from zoneinfo import ZoneInfo
 
     from fwfix.output.text import Line, Style
@@ -96,15 +99,14 @@ def _lines(each: Listed, at: datetime, budgets: Mapping[str, timedelta]) -> Iter
         yield Line(f"  {local}  ({utc})")
     if not each.openings:
         yield Line("  does not open again", Style.WARN)
+    if not each.hosts:
+        yield Line("  no selected host uses it" if used else "  no host uses it")
     yield from _last_starts(each, at, budgets)
 
 
 def _last_starts(each: Listed, at: datetime, budgets: Mapping[str, timedelta]) -> Iterator[Line]:
     from fwfix.output.text import Line, Style
 
-    if not each.hosts:
-        yield Line("  no host uses it")
-        return
     for name in each.hosts:
         budget = budgets[name]
         needs = f"  {name}: may need {round(budget.total_seconds())} s"

@@ -56,6 +56,15 @@ def test_the_last_start_is_one_that_can_still_come_and_too_short_a_window_is_nam
     assert "until 2026-11-29T00:57:00Z" in _ask(inventory, at="2026-11-22T00:58:00Z")
 
 
+def test_a_window_of_hosts_that_a_limit_leaves_out_is_not_called_unused(inventory: Path) -> None:
+    inventory.write_text(_INVENTORY.replace("  late:", "  spare: {recurs: 'daily 10:00+1h UTC'}\n  late:"))
+    shown = _ask(inventory, "-l", "long")
+    night, spare, late = (shown.index(name) for name in ("night (", "spare (", "late ("))
+    assert "  no selected host uses it\n" in shown[night:spare]
+    assert "  no host uses it\n" in shown[spare:late]
+    assert "uses it" not in shown[late:]
+
+
 @pytest.mark.parametrize("at", ["9999-12-31T00:00:00Z", "0001-01-01T00:00:00Z"])
 def test_a_time_at_the_end_of_the_calendar_is_a_usage_error(inventory: Path, at: str) -> None:
     assert "too far away" in _ask(inventory, at=at)
