@@ -53,7 +53,8 @@ def check_user(text: str) -> str:
         ValueError: it is none of these.
     """
     if not _USER.fullmatch(text):
-        raise ValueError(f"{show(text)} is not a user: write ops, CORP\\ops or ops@corp.example")
+        local = f"; a local account is {show(text[2:])} alone" if text.startswith(".\\") else ""
+        raise ValueError(f"{show(text)} is not a user: write ops, CORP\\ops or ops@corp.example{local}")
     return text
 
 

@@ -406,6 +406,7 @@ def test_the_parsers_own_messages_repeat_no_character_of_a_secret(
         ("scheme: http, transport: certificate", ["certificate over http", "scheme https"]),
         ("scheme: http, fingerprint: " + "ab" * 32, ["fingerprint", "Use https"]),
         (r"transport: kerberos, user: 'CORP\ops'", ["Kerberos", "user@REALM"]),
+        (r"user: '.\Administrator'", ["a local account is 'Administrator' alone"]),
         ("proxy: 'https://proxy:3128'", ["https proxy", "http proxy, or jump"]),
         ("proxy: 'http://proxy:3128', jump: bastion", ["proxy and jump", "one of them"]),
         ("transport: certificate", ["needs cert_file and key_file", "`cert_file: ops.pem` and `key_file: "]),
