@@ -68,15 +68,16 @@ class SiteGate:
             RefusedError: every host is outside its window, or the site has a blackout that is overridden, or
                 the plan expires before any host may be started.
         """
+        closed = self._blackout(min(budgets[host.name] for host in hosts)) if hosts else None
+        if closed is not None and self.next_opening(budgets, hosts) is None:
+            # What overrides another blackout must not be offered against this one.
+            raise RefusedError(closed.message, next=closed.next, code=closed.code)
         self._windows.refuse_closed(budgets, hosts)
         late = [self._expired(host, budgets[host.name]) for host in hosts]
         if late and late[0] is not None and all(late):
             raise RefusedError(late[0].message, next=late[0].next, code=late[0].code)
-        if not self._windows.is_overridden or not hosts:
-            return
-        reason = self._blackout(min(budgets[host.name] for host in hosts))
-        if reason is not None:
-            raise RefusedError(reason.message, next=reason.next, code=reason.code)
+        if closed is not None and self._windows.is_overridden:
+            raise RefusedError(closed.message, next=closed.next, code=closed.code)
 
     def _expired(self, host: Host, budget: timedelta) -> Reason | None:
         """Return why a host is not to be started, now or when its window opens: the plan ends before."""

@@ -326,6 +326,21 @@ def test_breaking_the_glass_starts_nobody_into_a_blackout_of_the_site() -> None:
         asked.refuse_closed({"h": timedelta(minutes=3)}, [host()])
 
 
+@pytest.mark.parametrize("wait", [False, True])
+def test_breaking_the_glass_is_not_offered_where_only_the_site_is_closed(*, wait: bool) -> None:
+    asked = SiteGate(
+        [host(window=None)],
+        windows=(),
+        blackouts=(),
+        site_blackouts=(f"{OPEN - timedelta(hours=1):%Y-%m-%dT%H:%MZ}/P900D",),
+        options=GateOptions(wait=wait),
+        clock=Clock(OPEN),
+    )
+    with pytest.raises(RefusedError, match="the site says: a blackout lasts until") as refused:
+        asked.refuse_closed({"h": timedelta(minutes=3)}, [host(window=None)])
+    assert "does not override" in refused.value.next
+
+
 def expiring(now: datetime, expires_at: datetime, *, wait: bool, room: str = "PT1H") -> SiteGate:
     """Return the gate of a plan that expires, for a host whose window opens at OPEN."""
     window = WindowText(name="night", recurs=f"{OPEN:%Y-%m-%dT%H:%MZ}/{room}", timezone=None)
