@@ -361,8 +361,9 @@ def test_a_later_run_replaces_the_one_in_force_and_its_rollback_puts_it_back(
     assert "|Active=FALSE|" in windows.rules()[RULE]
     refused = windows.rollback()
     assert (refused.code, refused.holder) == ("superseded", LATER)
-    code, _ = windows.by_hand(windows.file("rollback.ps1"))
+    code, said = windows.by_hand(windows.file("rollback.ps1"))
     assert code == 3
+    assert f"undo that first: {windows.file('rollback.ps1', LATER)}" in said
     assert windows.rollback(LATER).ok
     assert windows.rules() == standing
     assert windows.rollback().ok
