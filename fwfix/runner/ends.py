@@ -5,11 +5,14 @@ from fwfix.errors import ConnectError, FwfixError, HostError, PrivilegeError, Sc
 from fwfix.lifecycle import Event, Lost, Unsent
 from fwfix.model.plan import Reason
 from fwfix.runner.context import reason_of
+from fwfix.verification import UNDONE
 
 # What to do where a host refused a step; elsewhere the outcome says it.
 _WAY_OUT = {
     "locked": "wait until that run has ended (fwfix status says when), then plan this host again",
     "record-exists": "a plan is applied to a host once: make a new one",
+    "load-failed": "mend what the host's own tool complains about (fwfix doctor says more), then apply again",
+    UNDONE.code: UNDONE.next,
 }
 
 
