@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from datetime import datetime, tzinfo
 
+from fwfix.errors import JournalError
 from fwfix.model.hazard import Hazard
 from fwfix.model.outcome import NO_RECORD, HostReport, Outcome, RunReport
 from fwfix.model.plan import Reason
@@ -41,6 +42,8 @@ _NEXT = {
 
 # After these a host that is unknown may restore itself, or has done so.
 _MAY_RESTORE = frozenset({"apply", "recover"})
+# To be mended before the host is asked again.
+_COMES_FIRST = frozenset({NO_RECORD, JournalError.code})
 
 
 def summary_lines(report: RunReport, *, zone: tzinfo | None = None) -> Iterator[Line]:
@@ -101,8 +104,8 @@ def _advice(report: RunReport, host: HostReport) -> str:
     own = host.reason.next if host.reason is not None else ""
     if host.outcome is Outcome.UNKNOWN and report.command in _MAY_RESTORE:
         # What would have kept the connection comes too late: something was changed already.
-        gone = host.reason is not None and host.reason.code == NO_RECORD
-        return own if gone and own else _NEXT[Outcome.UNKNOWN]
+        comes_first = host.reason is not None and host.reason.code in _COMES_FIRST
+        return own if comes_first and own else _NEXT[Outcome.UNKNOWN]
     if not own and host.outcome is Outcome.UNKNOWN and report.command == "rollback":
         return "ask again: `fwfix rollback RUN`"
     return own or _NEXT[host.outcome]

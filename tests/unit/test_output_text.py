@@ -177,6 +177,12 @@ def test_an_unknown_host_that_should_have_restored_itself_is_said_to_go_on_tryin
     assert "tries again every 10 s" in text
 
 
+def test_a_journal_that_cannot_be_written_is_mended_before_an_unknown_host_is_asked_again() -> None:
+    full = Reason(code="journal", message="the disk is full", next="Make room.")
+
+    assert "next: Make room." in text_of(summary_lines(report_of(ended("b", Outcome.UNKNOWN, reason=full))))
+
+
 def test_what_verify_could_not_look_at_keeps_the_advice_of_its_reason() -> None:
     silent = Reason(code="unreachable", message="no answer", next="Raise --connect-timeout.")
 
