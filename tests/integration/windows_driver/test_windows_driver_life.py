@@ -216,6 +216,22 @@ def test_a_timer_that_cannot_undo_goes_on_trying(windows: "Windows") -> None:
     assert windows.ours() == []
 
 
+def test_a_boot_while_a_run_is_being_undone_finishes_it(windows: "Windows") -> None:
+    before = windows.rules()
+    plan = windows.plan()
+    assert windows.arm(plan, seconds=60).ok
+    assert windows.apply(plan).ok
+    windows.host.set_service("MpsSvc", running=False)
+    windows.clock.ahead += 61
+    windows.wait(lambda: windows.state() is RecordState.REVERTING)
+    assert windows.ours() == [RULE]
+    windows.host.set_service("MpsSvc", running=True)
+    windows.host.reboot()
+    windows.wait(lambda: windows.state() is RecordState.REVERTED)
+    windows.wait(lambda: windows.tasks() == [])
+    assert windows.rules() == before
+
+
 def test_an_unconfirmed_run_whose_record_is_removed_is_undone_all_the_same(windows: "Windows") -> None:
     before = windows.rules()
     plan = windows.plan()
