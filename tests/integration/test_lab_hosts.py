@@ -1,6 +1,7 @@
 """A throw-away host is a real one: sshd, sudo, firewall, listener, and everything else of its own."""
 
 import contextlib
+import platform
 import subprocess
 import time
 from pathlib import Path
@@ -207,6 +208,22 @@ def test_freezing_leaves_no_process_out_that_forks_meanwhile(lab: Lab) -> None:
         host.run(["rm", "-f", "/run/forking"])
 
 
+def test_freezing_ends_where_a_process_waits_for_the_child_of_its_vfork(lab: Lab) -> None:
+    host = lab["demo-linux-3"]
+    clone = {"x86_64": 56, "aarch64": 220}[platform.machine()]
+    vfork = f"syscall({clone}, 0x4000 | 0x100 | 17, 0, 0, 0, 0) or sleep 600"
+    host.run(["sh", "-c", f"perl -e '{vfork}' >/dev/null 2>&1 & echo $! >/run/waits"])
+    deadline = time.monotonic() + 20
+    while not host.run(["sh", "-c", "ps -o stat= -p $(cat /run/waits)"]).stdout.startswith("D"):
+        assert time.monotonic() < deadline
+    try:
+        host.freeze()
+        assert _awake(host) == []
+    finally:
+        host.thaw()
+        host.run(["sh", "-c", "pkill -9 -P $(cat /run/waits); kill -9 $(cat /run/waits); rm /run/waits"])
+
+
 def _awake(host: LabHost) -> list[str]:
     """Return the processes of a host, but for the first, that run."""
     space = Path(f"/proc/{host.pid}/ns/pid").stat().st_ino
@@ -215,7 +232,7 @@ def _awake(host: LabHost) -> list[str]:
         if entry.name.isdigit() and int(entry.name) != host.pid:
             with contextlib.suppress(OSError):
                 state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
-                if (entry / "ns/pid").stat().st_ino == space and state not in "TZX":
+                if (entry / "ns/pid").stat().st_ino == space and state not in "TDZX":
                     found.append(f"{entry.name} {state}")
     return found
 

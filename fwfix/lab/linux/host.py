@@ -17,6 +17,8 @@ from fwfix.lab.linux.spec import HostSpec
 from fwfix.lab.network import Network, name_netns
 
 _PATIENCE = 20.0
+# A process that no signal wakes, as /proc calls it.
+_WAITS = "D"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -159,24 +161,33 @@ class LabHost:
 
     def freeze(self) -> None:
         """Stop every process of the host but the first, so that nothing answers and no timer fires."""
+        left: list[tuple[str, str]] | None = None
+
+        def at_rest() -> bool:
+            nonlocal left
+            before, left = left, self._signal_all(signal.SIGSTOP, but="TtZX")
+            # Who waits for the child of its vfork cannot stop before that child goes on. Looked at twice: the
+            # child may have come after we looked for it.
+            return left == before and all(state == _WAITS for _, state in left)
+
         # A process may fork while we look, and a signal takes its time: until there is nobody left to stop.
-        self._wait(lambda: not self._signal_all(signal.SIGSTOP, but="TtZX"), "processes do not stop")
+        self._wait(at_rest, "processes do not stop")
 
     def thaw(self) -> None:
         """Undo `freeze`."""
         self._signal_all(signal.SIGCONT)
 
-    def _signal_all(self, number: signal.Signals, *, but: str = "") -> int:
-        """Send a signal to all processes but those in certain states; return how many got it."""
-        sent = 0
+    def _signal_all(self, number: signal.Signals, *, but: str = "") -> list[tuple[str, str]]:
+        """Send a signal to all processes but those in certain states; return who got it, in which state."""
+        sent = []
         space = Path(f"/proc/{self.pid}/ns/pid").stat().st_ino
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit() and int(entry.name) != self.pid:
                 try:
                     inside = (entry / "ns/pid").stat().st_ino == space
-                    if inside and _state(entry) not in but:
+                    if inside and (state := _state(entry)) not in but:
                         os.kill(int(entry.name), number)
-                        sent += 1
+                        sent.append((entry.name, state))
                 except (FileNotFoundError, ProcessLookupError, PermissionError):
                     continue
         return sent
