@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from fwfix.model.observation import RecordState
+from fwfix.model.plan import HostPlan
 
 if TYPE_CHECKING:
     from conftest import Windows, Wish
@@ -21,6 +22,13 @@ def asked(windows: "Windows", act: Callable[[], object]) -> dict[str, int]:
     }
 
 
+def confirm_and_wait(windows: "Windows", plan: HostPlan) -> None:
+    """Confirm, and wait until the timer has seen it: one that meets a rollback instead takes part in it."""
+    (timer,) = (task for task in windows.host.scheduler.tasks() if task.path == "\\fwfix\\")
+    assert windows.confirm(plan).ok
+    windows.wait(lambda: timer.instances == [])
+
+
 def test_no_step_asks_for_rules_by_name_more_than_once(windows: "Windows", wish: "Wish") -> None:
     first = (wish(), wish(port=9101), wish(port=9102))
     windows.applied(*first)
@@ -29,7 +37,7 @@ def test_no_step_asks_for_rules_by_name_more_than_once(windows: "Windows", wish:
     assert asked(windows, lambda: windows.arm(plan)) == {}
     made = asked(windows, lambda: windows.apply(plan))
     assert made == {"Disable-NetFirewallRule": 1, "New-NetFirewallRule": 2}
-    assert asked(windows, lambda: windows.confirm(plan)) == {}
+    assert asked(windows, lambda: confirm_and_wait(windows, plan)) == {}
     undone = asked(windows, lambda: windows.rollback(LATER))
     assert undone == {"Enable-NetFirewallRule": 1, "Remove-NetFirewallRule": 1}
     assert windows.judge(windows.plan(*first)).problems == ()
@@ -37,7 +45,10 @@ def test_no_step_asks_for_rules_by_name_more_than_once(windows: "Windows", wish:
 
 def test_what_is_not_there_is_not_asked_for(windows: "Windows") -> None:
     assert asked(windows, windows.look) == {}
-    windows.applied()
+    plan = windows.plan()
+    assert windows.arm(plan).ok
+    assert windows.apply(plan).ok
+    confirm_and_wait(windows, plan)
     assert asked(windows, windows.rollback) == {"Remove-NetFirewallRule": 1}
     assert asked(windows, windows.rollback) == {}
 
