@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import assert_never
 
 from fwfix.model.observation import RecordState
-from fwfix.model.outcome import Outcome
+from fwfix.model.outcome import NO_RECORD, Outcome
 from fwfix.model.plan import Reason
 
 # How long after its own deadline a silent host is still asked (contract 5).
@@ -286,7 +286,7 @@ def _without_record(state: State, event: Answered, *, now: float) -> State:
     if Step.APPLY not in state.sent:
         # `arming` changed nothing, and its timer removes the record at its end.
         return _done(state, Outcome.FAILED, event.reason or state.cause)
-    cause = _joined(state.cause, event.reason) or _NO_RECORD
+    cause = _joined(state.cause, event.reason) or _RECORD_GONE
     if event.cleared and (state.reverts_at is None or now >= state.reverts_at):
         return replace(state, step=Step.CHECK, cause=cause)
     if state.reverts_at is None or give_up(state, now=now):
@@ -304,8 +304,8 @@ def _joined(first: Reason | None, second: Reason | None) -> Reason | None:
 _UNDOING = Reason(
     code="reverting", message="it is undoing the run, and tries again every 10 s until it is done"
 )
-_NO_RECORD = Reason(
-    code="no-record",
+_RECORD_GONE = Reason(
+    code=NO_RECORD,
     message="the record of this run is gone from the host",
     next="find out who removed it from /var/lib/fwfix or %ProgramData%\\fwfix, and run fwfix verify",
 )

@@ -71,13 +71,13 @@ class SiteGate:
         closed = self._blackout(min(budgets[host.name] for host in hosts)) if hosts else None
         if closed is not None and self.next_opening(budgets, hosts) is None:
             # What overrides another blackout must not be offered against this one.
-            raise RefusedError(closed.message, next=closed.next, code=closed.code)
+            raise _refusal(closed)
         self._windows.refuse_closed(budgets, hosts)
         late = [self._expired(host, budgets[host.name]) for host in hosts]
         if late and late[0] is not None and all(late):
-            raise RefusedError(late[0].message, next=late[0].next, code=late[0].code)
+            raise _refusal(late[0])
         if closed is not None and self._windows.is_overridden:
-            raise RefusedError(closed.message, next=closed.next, code=closed.code)
+            raise _refusal(closed)
 
     def _expired(self, host: Host, budget: timedelta) -> Reason | None:
         """Return why a host is not to be started, now or when its window opens: the plan ends before."""
@@ -105,3 +105,8 @@ class SiteGate:
             message=f"the site says: {reason.message}",
             next="wait until then; --break-glass does not override the site's own blackouts",
         )
+
+
+def _refusal(reason: Reason) -> RefusedError:
+    """Refuse the whole run for what keeps its hosts from being started."""
+    return RefusedError(reason.message, next=reason.next, code=reason.code)
