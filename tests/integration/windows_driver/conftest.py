@@ -217,11 +217,18 @@ class Windows:
     def _answer(self, invocation: Invocation) -> Answer:
         return self.driver.read_answer(self.run(invocation))
 
+    def unconfirmed(self, *wishes: Protection, seconds: int = 60, run_id: str = RUN) -> HostPlan:
+        """Take the host through a run up to its confirmation."""
+        plan = self.plan(*wishes, run_id=run_id)
+        for answer in (self.arm(plan, seconds=seconds), self.apply(plan)):
+            assert answer.ok, answer
+        return plan
+
     def applied(self, *wishes: Protection, run_id: str = RUN) -> HostPlan:
         """Take the host through a whole run."""
-        plan = self.plan(*wishes, run_id=run_id)
-        for answer in (self.arm(plan), self.apply(plan), self.confirm(plan)):
-            assert answer.ok, answer
+        plan = self.unconfirmed(*wishes, seconds=300, run_id=run_id)
+        answer = self.confirm(plan)
+        assert answer.ok, answer
         return plan
 
     def by_hand(self, script: str, *arguments: str) -> tuple[int, str]:

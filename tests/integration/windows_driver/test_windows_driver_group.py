@@ -46,9 +46,7 @@ def test_a_rollback_by_hand_says_it_to_the_administrator(windows: "Windows") -> 
 
 
 def test_the_timer_leaves_it(windows: "Windows") -> None:
-    plan = windows.plan()
-    assert windows.arm(plan, seconds=60).ok
-    assert windows.apply(plan).ok
+    windows.unconfirmed()
     text = take_over(windows)
     windows.clock.ahead += 61
     windows.wait(lambda: windows.state() is RecordState.REVERTED)

@@ -147,9 +147,7 @@ def test_nothing_is_armed_while_the_task_scheduler_is_stopped(windows: "Windows"
 
 def test_an_unconfirmed_run_is_undone_at_its_deadline(windows: "Windows") -> None:
     before = windows.rules()
-    plan = windows.plan()
-    assert windows.arm(plan, seconds=60).ok
-    assert windows.apply(plan).ok
+    windows.unconfirmed()
     assert windows.ours() == [RULE]
     windows.clock.ahead += 61
     windows.wait(lambda: windows.state() is RecordState.REVERTED)
@@ -162,9 +160,7 @@ def test_an_unconfirmed_run_is_undone_at_its_deadline(windows: "Windows") -> Non
 
 
 def test_a_step_of_the_clock_does_not_move_the_deadline(windows: "Windows") -> None:
-    plan = windows.plan()
-    assert windows.arm(plan, seconds=60).ok
-    assert windows.apply(plan).ok
+    plan = windows.unconfirmed()
     windows.clock.wrong = timedelta(days=2)
     windows.host.scheduler.wake()
     assert windows.confirm(plan).ok
@@ -173,9 +169,7 @@ def test_a_step_of_the_clock_does_not_move_the_deadline(windows: "Windows") -> N
 
 def test_a_boot_before_the_confirmation_undoes_the_run_whatever_the_clock_says(windows: "Windows") -> None:
     before = windows.rules()
-    plan = windows.plan()
-    assert windows.arm(plan, seconds=3600).ok
-    assert windows.apply(plan).ok
+    windows.unconfirmed(seconds=3600)
     windows.clock.wrong = timedelta(days=-30)
     windows.host.reboot()
     windows.wait(lambda: windows.state() is RecordState.REVERTED)
@@ -191,9 +185,7 @@ def test_a_confirmed_run_survives_a_boot(windows: "Windows") -> None:
 
 
 def test_the_time_trigger_stands_behind_a_timer_that_was_killed(windows: "Windows") -> None:
-    plan = windows.plan()
-    assert windows.arm(plan, seconds=60).ok
-    assert windows.apply(plan).ok
+    plan = windows.unconfirmed()
     (task,) = windows.host.scheduler.tasks()
     windows.host.scheduler.stop(task)
     windows.wait(lambda: task.state == "Ready")
@@ -204,9 +196,7 @@ def test_the_time_trigger_stands_behind_a_timer_that_was_killed(windows: "Window
 
 
 def test_a_timer_that_cannot_undo_goes_on_trying(windows: "Windows") -> None:
-    plan = windows.plan()
-    assert windows.arm(plan, seconds=60).ok
-    assert windows.apply(plan).ok
+    windows.unconfirmed()
     windows.host.set_service("MpsSvc", running=False)
     windows.clock.ahead += 61
     windows.wait(lambda: windows.state() is RecordState.REVERTING)
@@ -218,9 +208,7 @@ def test_a_timer_that_cannot_undo_goes_on_trying(windows: "Windows") -> None:
 
 def test_a_boot_while_a_run_is_being_undone_finishes_it(windows: "Windows") -> None:
     before = windows.rules()
-    plan = windows.plan()
-    assert windows.arm(plan, seconds=60).ok
-    assert windows.apply(plan).ok
+    windows.unconfirmed()
     windows.host.set_service("MpsSvc", running=False)
     windows.clock.ahead += 61
     windows.wait(lambda: windows.state() is RecordState.REVERTING)
@@ -234,9 +222,7 @@ def test_a_boot_while_a_run_is_being_undone_finishes_it(windows: "Windows") -> N
 
 def test_an_unconfirmed_run_whose_record_is_removed_is_undone_all_the_same(windows: "Windows") -> None:
     before = windows.rules()
-    plan = windows.plan()
-    assert windows.arm(plan, seconds=60).ok
-    assert windows.apply(plan).ok
+    plan = windows.unconfirmed()
     assert not windows.driver.is_clear(plan, RUN, windows.look())
     windows.host.files.delete_folder(windows.file("")[:-1], recursive=True)
     windows.wait(lambda: windows.tasks() == [])
@@ -258,9 +244,7 @@ def test_a_record_that_is_removed_while_rules_are_made_leaves_none(windows: "Win
 
 
 def test_nothing_is_confirmed_after_the_deadline(windows: "Windows") -> None:
-    plan = windows.plan()
-    assert windows.arm(plan, seconds=60).ok
-    assert windows.apply(plan).ok
+    plan = windows.unconfirmed()
     windows.clock.ahead += 61
     assert windows.confirm(plan).code in {"too-late", "lost-race"}
     windows.wait(lambda: windows.state() is RecordState.REVERTED)
@@ -334,9 +318,7 @@ def test_a_full_disk_is_found_at_arm_and_leaves_nothing(windows: "Windows") -> N
 
 
 def test_a_full_disk_does_not_stop_the_timer(windows: "Windows") -> None:
-    plan = windows.plan()
-    assert windows.arm(plan, seconds=60).ok
-    assert windows.apply(plan).ok
+    windows.unconfirmed()
     windows.host.files.full = True
     windows.clock.ahead += 61
     windows.wait(lambda: windows.state() is RecordState.REVERTED)
@@ -354,9 +336,7 @@ def test_two_runs_do_not_work_on_a_host_at_once(windows: "Windows") -> None:
 
 
 def test_a_run_left_behind_by_an_earlier_boot_is_finished_before_the_next_arms(windows: "Windows") -> None:
-    plan = windows.plan()
-    assert windows.arm(plan, seconds=3600).ok
-    assert windows.apply(plan).ok
+    windows.unconfirmed(seconds=3600)
     windows.host.scheduler.power_off()
     windows.host.facts.booted += timedelta(hours=1)
     assert windows.arm(windows.plan(run_id=LATER)).ok

@@ -45,9 +45,7 @@ def test_no_step_asks_for_rules_by_name_more_than_once(windows: "Windows", wish:
 
 def test_what_is_not_there_is_not_asked_for(windows: "Windows") -> None:
     assert asked(windows, windows.look) == {}
-    plan = windows.plan()
-    assert windows.arm(plan).ok
-    assert windows.apply(plan).ok
+    plan = windows.unconfirmed(seconds=300)
     confirm_and_wait(windows, plan)
     assert asked(windows, windows.rollback) == {"Remove-NetFirewallRule": 1}
     assert asked(windows, windows.rollback) == {}

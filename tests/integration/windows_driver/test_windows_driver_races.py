@@ -43,9 +43,7 @@ def around_rename(
 def test_confirm_that_comes_after_the_timer_has_lost(
     windows: "Windows", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = windows.plan()
-    assert windows.arm(plan, seconds=60).ok
-    assert windows.apply(plan).ok
+    plan = windows.unconfirmed()
 
     def timer_fires() -> None:
         windows.clock.ahead += 61
@@ -60,9 +58,7 @@ def test_confirm_that_comes_after_the_timer_has_lost(
 def test_a_rename_that_came_too_late_is_taken_back(
     windows: "Windows", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = windows.plan()
-    assert windows.arm(plan, seconds=60).ok
-    assert windows.apply(plan).ok
+    plan = windows.unconfirmed()
 
     def time_passes() -> None:
         windows.clock.ahead += 61
@@ -77,9 +73,7 @@ def test_a_rename_that_came_too_late_is_taken_back(
 def test_a_rename_that_fails_confirms_nothing_and_the_timer_reverts(
     windows: "Windows", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = windows.plan()
-    assert windows.arm(plan, seconds=60).ok
-    assert windows.apply(plan).ok
+    plan = windows.unconfirmed()
 
     def disk_fails() -> None:
         raise OSError(5, "Input/output error")
@@ -225,9 +219,7 @@ def kill_timer(windows: "Windows") -> None:
 def test_a_timer_that_is_killed_after_its_trigger_was_ignored_reverts_within_a_minute(
     windows: "Windows",
 ) -> None:
-    plan = windows.plan()
-    assert windows.arm(plan, seconds=3600).ok
-    assert windows.apply(plan).ok
+    windows.unconfirmed(seconds=3600)
     # A step of the clock alone: the trigger fires and is ignored, the instance counts on.
     windows.clock.wrong += timedelta(hours=2)
     windows.host.scheduler.tick()
@@ -243,9 +235,7 @@ def test_a_timer_that_is_killed_after_its_trigger_was_ignored_reverts_within_a_m
 def test_a_timer_that_starts_again_after_confirm_touches_no_rule_and_goes(
     windows: "Windows", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = windows.plan()
-    assert windows.arm(plan, seconds=60).ok
-    assert windows.apply(plan).ok
+    plan = windows.unconfirmed()
     # Confirm cannot remove the task: it is left behind with its trigger that repeats.
     with monkeypatch.context() as patch:
         patch.setattr(windows.host.scheduler, "unregister", lambda _task: None)
