@@ -62,6 +62,7 @@ def _engine(host: WindowsHost, permissions: Permissions, *, administrator: bool)
         com=com_objects(host, administrator=administrator),
         natives=dict(permissions.natives()),
         environment={},
+        process=host.facts.script,
     )
     return SmallEngine(
         host=outside,

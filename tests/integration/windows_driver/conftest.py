@@ -131,6 +131,7 @@ class Windows:
             natives=natives,
             environment={"ProgramData": r"C:\ProgramData"},
             execution_policy=self.knobs.execution_policy,
+            process=self.host.facts.script,
         )
         return self.make_engine(
             edition=EDITIONS[self.knobs.ps_version],

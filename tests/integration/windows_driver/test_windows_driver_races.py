@@ -1,5 +1,6 @@
 """Confirm, apply and the timer of a Windows host at the same moment: the file decides."""
 
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fwfix.drivers.base import Judgement
+from fwfix.drivers.base import Answer, Judgement
 from fwfix.lab.windows.model.rules import Rule
 from fwfix.lab.windows.powershell import DESKTOP_5_1, Engine
 from fwfix.model.observation import RecordState
@@ -246,3 +247,52 @@ def test_a_timer_that_starts_again_after_confirm_touches_no_rule_and_goes(
     windows.wait(lambda: windows.tasks() == [])
     assert windows.state() is RecordState.CONFIRMED
     assert windows.rules() == rules
+
+
+def somebody_waits(windows: "Windows") -> bool:
+    """Say whether a process waits for its turn to undo the run."""
+    return any(name.startswith("undoing.") for name in windows.host.files.names(windows.file("")[:-1]))
+
+
+def undone_by_two(windows: "Windows", second: Callable[[], object]) -> None:
+    """Let somebody else come to undo the run while the first is at it; see that he waits."""
+
+    def others_wait() -> None:
+        second()
+        windows.wait(lambda: somebody_waits(windows))
+        assert windows.called["Remove-NetFirewallRule"] == 1
+        assert len(windows.ours()) == 1
+
+    windows.before["Remove-NetFirewallRule"] = [others_wait]
+    assert windows.rollback().ok
+    windows.wait(lambda: windows.tasks() == [])
+    assert windows.called["Remove-NetFirewallRule"] == 1
+    assert (windows.state(), windows.ours()) == (RecordState.REVERTED, [])
+
+
+def test_the_timer_waits_while_somebody_else_undoes_the_run(windows: "Windows") -> None:
+    windows.unconfirmed()
+    undone_by_two(windows, lambda: None)
+
+
+def test_a_second_rollback_waits_for_the_first_and_finds_it_done(windows: "Windows") -> None:
+    windows.applied()
+    answers: list[Answer] = []
+    other = threading.Thread(target=lambda: answers.append(windows.rollback()))
+    undone_by_two(windows, other.start)
+    other.join()
+    assert [answer.ok for answer in answers] == [True]
+
+
+@pytest.mark.parametrize("left_by", ["a process that is gone", "a process that hangs"])
+def test_who_began_to_undo_and_never_ended_stops_nobody(windows: "Windows", left_by: str) -> None:
+    windows.unconfirmed(seconds=60)
+    pid = 1048 if left_by == "a process that hangs" else 99999
+    mark = f"{pid} {windows.clock.monotonic() + 60:.2f}".encode()
+    windows.host.files.write(windows.file("undoing"), mark, append=False)
+    windows.clock.ahead += 61
+    if left_by == "a process that hangs":
+        windows.wait(lambda: somebody_waits(windows))
+        windows.clock.ahead += 61
+    windows.wait(lambda: windows.state() is RecordState.REVERTED)
+    assert windows.ours() == []

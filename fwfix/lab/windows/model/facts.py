@@ -1,8 +1,10 @@
 """What else is on a host: services, processes, sockets, printers, the system itself."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import count
 
 SPOOLER, FIREWALL, FILTER_ENGINE, SCHEDULE, WINRM = "Spooler", "MpsSvc", "BFE", "Schedule", "WinRM"
 SYSTEM_PID = 4
@@ -119,6 +121,8 @@ class Facts:
         default_factory=lambda: {("tcp", 9100): 2412, ("tcp", 5985): SYSTEM_PID, ("tcp", 5986): SYSTEM_PID}
     )
     sockets: Callable[[], Sockets] = Sockets
+    _scripts: dict[int, Process] = field(default_factory=dict, init=False)
+    _ids: Iterator[int] = field(default_factory=lambda: count(10_000, 4), init=False)
 
     def runs(self, service: str) -> bool:
         """Say whether a service runs."""
@@ -127,7 +131,18 @@ class Facts:
 
     def process(self, pid: int) -> Process | None:
         """Return the process of an id."""
-        return next((process for process in self.processes if process.pid == pid), None)
+        script = self._scripts.get(pid)
+        return script or next((process for process in self.processes if process.pid == pid), None)
+
+    @contextmanager
+    def script(self, pid: int | None = None) -> Iterator[int]:
+        """Let a PowerShell be there for as long as it runs, under this process id, or under a new one."""
+        pid = next(self._ids) if pid is None else pid
+        self._scripts[pid] = Process(pid=pid, name="powershell")
+        try:
+            yield pid
+        finally:
+            del self._scripts[pid]
 
     def owner(self, protocol: str, port: int) -> Process | None:
         """Return the process that listens on a port."""

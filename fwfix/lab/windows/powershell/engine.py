@@ -98,27 +98,28 @@ class Engine:
             deadline: seconds after which it is stopped.
         """
         self._stop.clear()
-        run = _Run(self, stdin)
         end = None if deadline is None else self.host.clock.monotonic() + deadline
         clock = self.host.clock.monotonic
 
         def stopped() -> bool:
             return self._stop.is_set() or (end is not None and clock() >= end)
 
-        return run.result(script, args, stopped)
+        with self.host.process(None) as pid:
+            return _Run(self, stdin, pid).result(script, args, stopped)
 
 
 class _Run:
     """One run of a script."""
 
-    def __init__(self, engine: Engine, stdin: bytes) -> None:
+    def __init__(self, engine: Engine, stdin: bytes, pid: int) -> None:
         self.edition = engine.edition
         self.stdin = stdin
         self.out: list[bytes] = []
         self.err: list[bytes] = []
         outer = engine.host
         self.outer_out, self.outer_err = outer.stdout, outer.stderr
-        self.host = _with_writers(outer, self._stdout, self._stderr)
+        # The environment is shared, as in one process.
+        self.host = replace(outer, stdout=self._stdout, stderr=self._stderr, process_id=pid)
         types = TypeTable()
         self.core = Pipelines(engine.edition, self.host, engine.commands, types)
         for kind in engine.types:
@@ -207,8 +208,3 @@ class _Run:
             self._error(exc.record)
             return FAILED
         return 0
-
-
-def _with_writers(host: Host, out: Callable[[bytes], None], err: Callable[[bytes], None]) -> Host:
-    """Return the same host that writes elsewhere; its environment is shared, as in one process."""
-    return replace(host, stdout=out, stderr=err)

@@ -6,7 +6,8 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -174,6 +175,12 @@ def run_program(path: str, environment: Mapping[str, str]) -> Native:
     return run
 
 
+@contextmanager
+def this_process(pid: int | None) -> Iterator[int]:
+    """Give a script that runs here the id of this process; nobody on such a host asks for others."""
+    yield os.getpid() if pid is None else pid
+
+
 @dataclass(slots=True, kw_only=True)
 class Host:
     """Everything outside, in one place.
@@ -184,6 +191,8 @@ class Host:
         real_programs: programs that are not in `natives` are looked for on PATH.
         language_mode: what `$ExecutionContext.SessionState.LanguageMode` says.
         execution_policy: what Get-ExecutionPolicy says.
+        process: counts a process for as long as it runs, under this id, or under a new one; its id.
+        process_id: of the script that runs.
         stdout, stderr: take what the script prints, as it prints it.
     """
 
@@ -194,6 +203,7 @@ class Host:
     natives: dict[str, Native] = field(default_factory=dict)
     real_programs: bool = False
     environment: dict[str, str] = field(default_factory=lambda: dict(os.environ))
+    process: Callable[[int | None], AbstractContextManager[int]] = this_process
     process_id: int = field(default_factory=os.getpid)
     language_mode: str = "FullLanguage"
     execution_policy: str = "Unrestricted"

@@ -135,7 +135,8 @@ class RealEngine:
             self._process = process
         limit = _LIMIT_SECONDS if deadline is None else min(deadline, _LIMIT_SECONDS)
         try:
-            out, err = process.communicate(stdin, timeout=limit)
+            with self.host.process(process.pid):
+                out, err = process.communicate(stdin, timeout=limit)
         except subprocess.TimeoutExpired as exc:
             self.cancel()
             out, err = process.communicate()
