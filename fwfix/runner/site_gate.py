@@ -46,8 +46,12 @@ class SiteGate:
         """Return why a host must not be started."""
         host, budget = plan.host, budget_of(plan)
         refused = self._expired(host, budget) or self._windows(plan, brake)
+        site = self._blackout(budget)
+        if refused is not None:
+            # What overrides another blackout must not be offered against the site's.
+            return site if site is not None and site.code == refused.code else refused
         # It may have waited long, and the plan may have expired meanwhile.
-        return refused or self._expired(host, budget) or self._blackout(budget)
+        return self._expired(host, budget) or site
 
     def next_opening(self, budgets: Mapping[str, timedelta], hosts: Sequence[Host]) -> datetime | None:
         """Return when the first of the hosts may be started, and its budget fits; None if none ever may."""

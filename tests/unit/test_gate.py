@@ -341,6 +341,23 @@ def test_breaking_the_glass_is_not_offered_where_only_the_site_is_closed(*, wait
     assert "does not override" in refused.value.next
 
 
+def test_breaking_the_glass_is_not_offered_to_a_host_that_meets_a_blackout_of_the_site() -> None:
+    free = host(window=None)
+    for closed in ("2026-11-21T21:00Z/PT1H", "2026-11-21T21:32Z/PT1H"):
+        asked = SiteGate(
+            [free],
+            windows=(),
+            blackouts=(),
+            site_blackouts=(closed,),
+            options=GateOptions(),
+            clock=Clock(OPEN),
+        )
+        plan = HostPlan(host=free, outcome=PlannedOutcome.CHANGE, deadline=timedelta(minutes=3))
+        reason = asked(plan, Brake())
+        assert reason is not None
+        assert "does not override" in reason.next
+
+
 def expiring(now: datetime, expires_at: datetime, *, wait: bool, room: str = "PT1H") -> SiteGate:
     """Return the gate of a plan that expires, for a host whose window opens at OPEN."""
     window = WindowText(name="night", recurs=f"{OPEN:%Y-%m-%dT%H:%MZ}/{room}", timezone=None)
