@@ -296,3 +296,12 @@ def test_who_began_to_undo_and_never_ended_stops_nobody(windows: "Windows", left
         windows.clock.ahead += 61
     windows.wait(lambda: windows.state() is RecordState.REVERTED)
     assert windows.ours() == []
+
+
+def test_a_record_that_lost_its_state_is_undone_by_hand_all_the_same(windows: "Windows") -> None:
+    windows.applied()
+    windows.host.files.delete(windows.file("state.confirmed"))
+    code, said = windows.by_hand(windows.file("rollback.ps1"))
+    assert code == 1
+    assert "the record cannot be written" in said
+    assert windows.ours() == []
