@@ -1,4 +1,7 @@
-"""The COM object Schedule.Service, as far as it shows and deletes folders of tasks."""
+"""The COM object Schedule.Service, as far as it shows and deletes folders of tasks.
+
+A method of a COM object without a result gives `$null`, which goes into the output like any other value.
+"""
 
 from dataclasses import dataclass
 
@@ -8,7 +11,7 @@ from fwfix.lab.windows.powershell.core import Core
 from fwfix.lab.windows.powershell.errors import NetError
 from fwfix.lab.windows.powershell.members.tables import method
 from fwfix.lab.windows.powershell.signals import NotInDialect
-from fwfix.lab.windows.powershell.values import EMPTY, Instance, Value
+from fwfix.lab.windows.powershell.values import Instance, Value
 
 PROG_ID = "schedule.service"
 _SERVICE, _FOLDER = "System.__ComObject#ITaskService", "System.__ComObject#ITaskFolder"
@@ -39,7 +42,7 @@ def _connect(engine: Core, self: TaskService) -> Value:
     del engine
     self.scheduler.check_running()
     self.connected = True
-    return EMPTY
+    return None
 
 
 @method(_SERVICE, "GetFolder", "string")
@@ -59,4 +62,4 @@ def _delete_folder(engine: Core, self: TaskFolder, name: str, flags: int) -> Val
         self.scheduler.delete_folder(f"\\{name}\\")
     except RefusalError as error:
         raise NetError(_COM_EXCEPTION) from error
-    return EMPTY
+    return None
