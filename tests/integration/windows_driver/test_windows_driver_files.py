@@ -104,6 +104,18 @@ def test_a_list_of_replaced_rules_that_is_open_elsewhere_for_a_moment_is_read_al
     assert windows.rules() == standing
 
 
+def test_a_state_that_cannot_be_renamed_for_a_moment_is_renamed_then(
+    windows: "Windows", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    windows.applied()
+    tried = in_use(
+        windows, monkeypatch, lambda at: at.endswith("state.reverting"), times=2, operations=("move",)
+    )
+    assert windows.rollback().ok
+    assert len(tried) == 2
+    assert windows.state() is RecordState.REVERTED
+
+
 def test_a_mark_that_was_not_written_whole_is_not_left_behind(
     windows: "Windows", monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -113,3 +125,17 @@ def test_a_mark_that_was_not_written_whole_is_not_left_behind(
     assert tried
     assert [name for name in windows.host.files.names(windows.file("")[:-1]) if "undoing" in name] == []
     assert around_files(windows) == []
+
+
+def test_a_rollback_whose_rename_failed_while_the_run_was_confirmed_takes_that_back(
+    windows: "Windows", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = windows.unconfirmed(seconds=300)
+    in_use(windows, monkeypatch, lambda at: at.endswith("state.armed"), times=1, operations=("move",))
+
+    def confirms() -> None:
+        assert windows.confirm(plan).ok
+
+    windows.before["Remove-NetFirewallRule"] = [confirms]
+    assert windows.rollback().ok
+    assert (windows.state(), windows.ours()) == (RecordState.REVERTED, [])
