@@ -127,6 +127,20 @@ def test_a_mark_that_was_not_written_whole_is_not_left_behind(
     assert around_files(windows) == []
 
 
+def test_an_apply_that_is_late_leaves_a_confirmed_run_in_force(windows: "Windows", wish: "Wish") -> None:
+    plan = windows.plan(wish(), wish(port=515))
+    assert windows.arm(plan).ok
+
+    def second_apply_is_faster() -> None:
+        assert windows.apply(plan).ok
+        assert windows.confirm(plan).ok
+
+    windows.before["New-NetFirewallRule"] = [second_apply_is_faster]
+    assert windows.apply(plan).code == "not-armed"
+    assert windows.state() is RecordState.CONFIRMED
+    assert len(windows.ours()) == 2
+
+
 def test_a_rollback_whose_rename_failed_while_the_run_was_confirmed_takes_that_back(
     windows: "Windows", monkeypatch: pytest.MonkeyPatch
 ) -> None:
