@@ -337,8 +337,9 @@ def make_windows(
 
 def _why_not(item: pytest.Item) -> str:
     name = item.name.partition("[")[0]
-    if "around_rename" in inspect.getsource(item.function):
-        return "the real engine renames by itself; nothing can step in between"
+    source = inspect.getsource(item.function)
+    if "around_rename" in source or "in_use" in source:
+        return "the real engine has its own way to its files; nothing can step in between"
     return next((reason for part, reason in NOT_ON_PWSH.items() if part in name), "")
 
 
