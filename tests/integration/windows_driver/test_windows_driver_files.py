@@ -83,12 +83,14 @@ def test_its_own_lock_never_stops_the_rollback_of_a_run_on_a_full_disk_or_otherw
     assert windows.ours() == []
 
 
-def test_a_lock_that_cannot_be_read_is_not_ours(windows: "Windows", monkeypatch: pytest.MonkeyPatch) -> None:
-    assert windows.arm(windows.plan()).ok
-    second = windows.plan(run_id=LATER)
-    with monkeypatch.context() as patch:
-        in_use(windows, patch, lambda at: at == LOCK)
-        assert windows.arm(second).code == "locked"
+def test_a_lock_that_cannot_be_read_is_not_ours(
+    windows: "Windows", wish: "Wish", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    windows.applied()
+    second = windows.plan(wish("192.0.2.0/28"), run_id=LATER)
+    windows.host.files.write(LOCK, b"20261122T220003Z-00b0", append=False)
+    in_use(windows, monkeypatch, lambda at: at == LOCK)
+    assert windows.arm(second).code == "locked"
     assert windows.state(LATER) is None
 
 
