@@ -308,6 +308,7 @@ Wish = Callable[..., Protection]
 NOT_ON_PWSH = {
     "folder_of_tasks": "the real engine on Linux has no COM objects",
     "full_disk": "the disk of the real engine is a folder of this machine, which does not fill up",
+    "power_cut": "the disk of the real engine is a folder of this machine, whose power stays on",
     "reparse_point": "the real engine asks its own disk, which has no reparse points",
     "does_not_parse": "a folder is deleted without the files in it, which are flat names on Linux",
 }

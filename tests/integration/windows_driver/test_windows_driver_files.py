@@ -5,12 +5,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from fwfix.lab.windows.model.files import DiskFiles
 from fwfix.model.observation import RecordState
 
 if TYPE_CHECKING:
     from conftest import Windows, Wish
 
 RUN, LATER = "20261121T220003Z-4f2a", "20261122T220003Z-00b1"
+RULE = f"fwfix-{RUN}-1"
 LOCK = r"C:\ProgramData\fwfix\lock"
 OPERATIONS = ("read", "write", "delete", "move")
 
@@ -155,3 +157,29 @@ def test_a_rollback_whose_rename_failed_while_the_run_was_confirmed_takes_that_b
     windows.before["Remove-NetFirewallRule"] = [confirms]
     assert windows.rollback().ok
     assert (windows.state(), windows.ours()) == (RecordState.REVERTED, [])
+
+
+def cut_power(windows: "Windows") -> None:
+    """Lose what was only in the cache of the disk, and boot."""
+    assert isinstance(windows.host.files, DiskFiles)
+    windows.host.files.cut_power()
+    windows.host.reboot()
+
+
+def test_a_run_outlives_a_power_cut_and_is_undone_by_the_boot(windows: "Windows", wish: "Wish") -> None:
+    windows.applied()
+    before = windows.rules()
+    windows.unconfirmed(wish("192.0.2.0/28"), run_id=LATER)
+    cut_power(windows)
+    windows.wait(lambda: windows.tasks() == [])
+    assert windows.state(LATER) is RecordState.REVERTED
+    assert windows.rules() == before
+
+
+def test_a_confirmation_outlives_a_power_cut(windows: "Windows") -> None:
+    windows.applied()
+    cut_power(windows)
+    assert windows.state() is RecordState.CONFIRMED
+    assert windows.ours() == [RULE]
+    assert windows.rollback().ok
+    assert windows.ours() == []

@@ -12,6 +12,8 @@ class DiskFiles:
         self._lock = threading.RLock()
         self._files: dict[str, tuple[str, bytes]] = {}
         self._folders: dict[str, str] = {root: root for root in _ROOTS}
+        self._unflushed: set[str] = set()
+        self._renamed: list[tuple[str, str]] = []
         self.full = False
 
     def is_file(self, path: str) -> bool:
@@ -38,6 +40,7 @@ class DiskFiles:
             self._check_place(key, path)
             spelling, old = self._files.get(key, (path.rpartition("\\")[2], b""))
             self._files[key] = (spelling, old + content if append else content)
+            self._unflushed.add(key)
 
     def _check_place(self, key: str, path: str) -> None:
         if self.full:
@@ -62,8 +65,34 @@ class DiskFiles:
                 raise FileExistsError(target)
             if _parent(_key(target)) not in self._folders:
                 raise FileNotFoundError(target)
-            del self._files[_key(source)]
-            self._files[_key(target)] = (target.rpartition("\\")[2], content)
+            self._rename(_key(source), target, content)
+            self._renamed.append((source, target))
+
+    def _rename(self, source: str, target: str, content: bytes) -> None:
+        del self._files[source]
+        self._files[_key(target)] = (target.rpartition("\\")[2], content)
+        if source in self._unflushed:
+            self._unflushed.remove(source)
+            self._unflushed.add(_key(target))
+
+    def flush(self, path: str) -> None:
+        """Put a file on the disk; with its name go all earlier names, which are in one log."""
+        with self._lock:
+            self.read(path)
+            self._unflushed.discard(_key(path))
+            self._renamed.clear()
+
+    def cut_power(self) -> None:
+        """Lose what is only in the cache: new names, and contents, which are zeros then."""
+        with self._lock:
+            for source, target in reversed(self._renamed):
+                if self.is_file(target):
+                    self._rename(_key(target), source, self.read(target))
+            for key in self._unflushed & self._files.keys():
+                spelling, content = self._files[key]
+                self._files[key] = (spelling, bytes(len(content)))
+            self._renamed.clear()
+            self._unflushed.clear()
 
     def copy(self, source: str, target: str, *, overwrite: bool) -> None:
         """Copy a file."""

@@ -40,6 +40,9 @@ class Files(Protocol):
     def copy(self, source: str, target: str, *, overwrite: bool) -> None:
         """Copy a file; FileExistsError if the target is there and must not be replaced."""
 
+    def flush(self, path: str) -> None:
+        """Put a file and its name on the disk, past every cache."""
+
     def make_folder(self, path: str) -> None:
         """Create a folder with its parents; one that is there is no error."""
 
@@ -85,6 +88,11 @@ class RealFiles:
         if not overwrite and Path(target).exists():
             raise FileExistsError(target)
         shutil.copyfile(source, target)
+
+    def flush(self, path: str) -> None:
+        """Put a file on the disk."""
+        with Path(path).open("r+b") as stream:
+            os.fsync(stream.fileno())
 
     def make_folder(self, path: str) -> None:
         """Create a folder with its parents."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import or_
 from typing import TYPE_CHECKING
 
 from fwfix.lab.windows.powershell.signals import NotInDialect
@@ -54,7 +56,11 @@ class EnumType(NetType):
         return None
 
     def number_of(self, name: str) -> int | None:
-        """Return the number of a name in any case, None if there is none."""
+        """Return the number of a name in any case, or of several flags with commas; None if there is none."""
+        if self.flags and "," in name:
+            numbers = [self.number_of(part.strip()) for part in name.split(",")]
+            named = [each for each in numbers if each is not None]
+            return reduce(or_, named) if len(named) == len(numbers) else None
         for known, value in self.members:
             if known.lower() == name.lower():
                 return value
@@ -167,7 +173,8 @@ _DECLARED: dict[str, tuple[str, ...]] = {
     "System.RuntimeType": ("System.Type",),
     "System.Void": (), "System.Math": (), "System.Convert": (), "System.Environment": (),
     "System.Console": (),
-    "System.BitConverter": (), "System.IO.File": (), "System.IO.Directory": (), "System.IO.Path": (),
+    "System.BitConverter": (), "System.IO.File": (), "System.IO.FileStream": (),
+    "System.IO.Directory": (), "System.IO.Path": (),
     "System.Text.Encoding": (), "System.Text.UTF8Encoding": ("System.Text.Encoding",),
     "System.Text.UnicodeEncoding": ("System.Text.Encoding",),
     "System.Text.ASCIIEncoding": ("System.Text.Encoding",),

@@ -1,5 +1,6 @@
 r"""The twin's disk of the real engine: .NET on Linux takes `C:\a\b` as one flat name in its folder."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -48,6 +49,11 @@ class FlatFiles:
         if not overwrite and self._at(target).exists():
             raise FileExistsError(target)
         shutil.copyfile(self._at(source), self._at(target))
+
+    def flush(self, path: str) -> None:
+        """Put a file on the disk."""
+        with self._at(path).open("r+b") as stream:
+            os.fsync(stream.fileno())
 
     def make_folder(self, path: str) -> None:
         """Create a folder; its parents are no folders of it here."""

@@ -5,24 +5,27 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fwfix.lab.windows.powershell.errors import NetError
 from fwfix.lab.windows.powershell.instances import Bag, Encoding
-from fwfix.lab.windows.powershell.members.tables import static, static_prop
+from fwfix.lab.windows.powershell.members.tables import method, static, static_prop
 from fwfix.lab.windows.powershell.members.text import UTF8_NO_BOM, decode, encode
 from fwfix.lab.windows.powershell.nettypes import EnumType
 from fwfix.lab.windows.powershell.numbers import Byte
 from fwfix.lab.windows.powershell.signals import NotInDialect
 from fwfix.lab.windows.powershell.unicode import to_python
-from fwfix.lab.windows.powershell.values import EMPTY, Array, EnumValue, Value, items_of
+from fwfix.lab.windows.powershell.values import EMPTY, Array, EnumValue, Instance, Value, items_of
 
 if TYPE_CHECKING:
     from fwfix.lab.windows.powershell.core import Core
 
 _F, _D, _P = "System.IO.File", "System.IO.Directory", "System.IO.Path"
 _ENCODING = "System.Text.Encoding"
+_STREAM = "System.IO.FileStream"
 _DIRECTORY, _ARCHIVE, _REPARSE_POINT = 16, 32, 1024
+_OPEN, _WRITE, _SHARED = 3, 2, 7
 
 
 @contextmanager
@@ -185,6 +188,36 @@ def _replace(engine: Core, source: str, target: str, backup: str | None) -> Valu
             files.copy(to_python(target), to_python(backup), overwrite=True)
         files.move(to_python(source), to_python(target), overwrite=True)
     return EMPTY
+
+
+@dataclass(slots=True)
+class FileStream(Instance):
+    """An open file, as far as putting it on the disk goes; nothing is read or written through it."""
+
+    path: str
+    net_type: str = _STREAM
+
+
+@static(_F, "Open", "string", "System.IO.FileMode", "System.IO.FileAccess", "System.IO.FileShare")
+def _open(engine: Core, path: str, *how: EnumValue) -> Value:
+    name = check_path(path)
+    if tuple(each.number for each in how) != (_OPEN, _WRITE, _SHARED):
+        raise NotInDialect("a file opened for anything but to flush it, shared with everybody")
+    _parent_exists(engine, name)
+    if not engine.host.files.is_file(name):
+        raise NetError("System.IO.FileNotFoundException")
+    return FileStream(name)
+
+
+@method(_STREAM, "Flush", "bool")
+def _flush(engine: Core, self: FileStream, to_disk: bool) -> Value:  # noqa: FBT001 - as .NET has it
+    if to_disk:
+        with net_errors():
+            engine.host.files.flush(self.path)
+    return EMPTY
+
+
+method(_STREAM, "Dispose")(lambda _engine, _self: EMPTY)
 
 
 @static(_D, "Exists", "string")
