@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 
 from fwfix.model.script import Invocation
 
@@ -69,10 +70,17 @@ class Parcel:
 
 def pack(invocation: Invocation) -> Parcel:
     """Turn an invocation into what is sent; the attachments come first, as `fwfix_attachment NAME`."""
-    payload = (_attachments(invocation.attachments) + invocation.script.text).encode()
-    checksum, length = cksum(payload)
-    head = (secrets.token_hex(8), secrets.token_hex(8), str(checksum), str(length))
+    payload, checksum, length = _checked(_attachments(invocation.attachments) + invocation.script.text)
+    head = (secrets.token_hex(8), secrets.token_hex(8), checksum, length)
     return Parcel(payload=payload, head=head, arguments=invocation.arguments)
+
+
+@lru_cache(maxsize=32)
+def _checked(text: str) -> tuple[bytes, str, str]:
+    """Return a text as it is sent, with its checksum and length; the hosts of a fleet get the same few."""
+    payload = text.encode()
+    checksum, length = cksum(payload)
+    return payload, str(checksum), str(length)
 
 
 def command_line(script: str, *words: str) -> str:
