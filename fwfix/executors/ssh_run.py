@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import paramiko
+from paramiko.buffered_pipe import BufferedPipe
 
 from fwfix.errors import (
     ConnectError,
@@ -80,8 +81,8 @@ class Errand:
             self._channel(deadline) as channel,
         ):
             started = time.monotonic()
+            answer = _Answer(channel, parcel.marker, began_matters=attempt is not None)
             self._send(channel, parcel, with_password=attempt is not None, deadline=deadline)
-            answer = _Answer(channel, parcel.marker)
             with foreign_errors(self._host.name, Stage.RUN):
                 answer.read(deadline=deadline, attempt=attempt)
             took_ms = round((time.monotonic() - started) * 1000)
@@ -240,32 +241,52 @@ class Errand:
         )
 
 
-class _Pulse(threading.Event):
-    """Wakes a reader of two buffers; what paramiko expects of an event."""
+class _Inlet(BufferedPipe):  # type: ignore[type-arg] # generic in the stubs alone
+    """One stream of an answer, which wakes its reader for what he waits for instead of for every packet."""
 
-    def __init__(self, event: threading.Event) -> None:
+    def __init__(self, reader: threading.Event, sought: bytes) -> None:
         super().__init__()
-        self._event = event
+        self._reader = reader
+        self._sought = sought
+        self._last = b""
+        self._untold = 0
 
-    def set(self) -> None:
-        """Something came."""
-        self._event.set()
+    def feed(self, data: bytes | str) -> None:
+        """Take what the transport's thread has read."""
+        super().feed(data)
+        seen = self._last + (data if isinstance(data, bytes) else data.encode())
+        self._last = seen[1 - len(self._sought) :]
+        self._untold += len(data)
+        # Whoever reads nothing for long lets the window of the channel run out.
+        if self._sought in seen or self._untold >= _READ_SIZE:
+            self._untold = 0
+            self._reader.set()
 
-    def clear(self) -> None:
-        """One buffer is empty; the other may not be."""
+    def close(self) -> None:
+        """Nothing more comes."""
+        super().close()
+        self._reader.set()
 
 
 class _Answer:
     """What came back so far."""
 
-    def __init__(self, channel: paramiko.Channel, marker: bytes) -> None:
+    def __init__(self, channel: paramiko.Channel, marker: bytes, *, began_matters: bool) -> None:
+        """Get ready before anything can come.
+
+        Args:
+            channel: nothing was started on it yet.
+            marker: what frames the answer.
+            began_matters: whoever reads is told of the beginning too, not only of the end.
+        """
         self._channel = channel
         self._event = threading.Event()
         self.out = FrameReader(marker, keep=_STDOUT_LIMIT)
         self.err = FrameReader(marker, keep=_STDERR_KEPT)
         self.exit_status: int | None = None
-        channel.in_buffer.set_event(_Pulse(self._event))
-        channel.in_stderr_buffer.set_event(_Pulse(self._event))
+        sought = marker + (b":" if began_matters else b":E")
+        channel.in_buffer = _Inlet(self._event, sought)
+        channel.in_stderr_buffer = _Inlet(self._event, sought)
 
     def read(self, *, deadline: float, attempt: Attempt | None) -> None:
         """Read until the end of the frame, the end of the command, or the deadline."""
