@@ -31,7 +31,6 @@ EXIT_USAGE = 2
 EXIT_REFUSED = 5
 EXIT_INTERRUPTED = 130
 
-_GARBAGE_AFTER = 50_000
 # The disk's trouble, which is no bug of ours.
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 _LEVELS = ("debug", "info", "warning", "error")
@@ -93,9 +92,6 @@ def configure(
 
 def main() -> NoReturn:
     """Run the program and end it with the contract's exit code."""
-    # A start makes ten thousands of objects that all stay. To look for cycles among them is a tenth of it,
-    # and twice that at the end, where the whole process goes anyway.
-    gc.set_threshold(_GARBAGE_AFTER)
     atexit.register(gc.freeze)
     try:
         app()

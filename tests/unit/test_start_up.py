@@ -68,3 +68,10 @@ def test_what_paramiko_imports_for_match_exec_is_there_when_it_is_used(tmp_path:
         "import invoke.context; from invoke import task; assert invoke.run.__module__ == 'invoke'"
     )
     assert "invoke.context" in imported_by(["-c", program], cwd=tmp_path)
+
+
+def test_nobody_looks_for_garbage_while_the_commands_are_imported() -> None:
+    count = "sum(each['collections'] for each in gc.get_stats())"
+    code = f"import gc; before = {count}; import fwfix.cli.main; print({count} - before)"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert int(done.stdout) <= 1  # on the way into the package
