@@ -296,6 +296,24 @@ def test_a_host_that_took_the_password_goes_on_after_another_rejected_it(
         connector.open(other, deadline=rig.soon())
 
 
+def test_a_host_that_took_the_password_holds_no_other_while_its_script_runs(
+    make_lab: MakeLab, rig: "Rig"
+) -> None:
+    lab_host = make_lab([HostSpec(name="slow")])["slow"]
+    host = rig.host(lab_host)
+    connector = rig.connector(host)
+    with (
+        contextlib.closing(connector.open(host, deadline=rig.soon())) as slow,
+        contextlib.closing(connector.open(host, deadline=rig.soon())) as other,
+        ThreadPoolExecutor(1) as threads,
+    ):
+        waits = rig.script("touch /tmp/began; until test -e /tmp/go; do sleep 0.05; done")
+        waiting = threads.submit(slow.run, waits, deadline=rig.soon(20))
+        rig.eventually(lambda: "began" in lab_host.run(["ls", "/tmp"]).stdout, "it never began", seconds=10)
+        other.run(rig.script("touch /tmp/go"), deadline=rig.soon())
+        assert waiting.result().exit_code == 0
+
+
 @pytest.mark.parametrize("kind", ["ed25519", "ecdsa -b 384", "rsa -b 2048", "rsa -m PEM"])
 def test_every_kind_of_key_file_works_with_and_without_passphrase(
     make_lab: MakeLab, rig: "Rig", tmp_path: Path, kind: str
