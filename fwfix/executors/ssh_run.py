@@ -249,6 +249,7 @@ class _Inlet(BufferedPipe):  # type: ignore[type-arg] # generic in the stubs alo
         self._reader = reader
         self._sought = sought
         self._last = b""
+        self._found = False
         self._untold = 0
 
     def feed(self, data: bytes | str) -> None:
@@ -257,8 +258,10 @@ class _Inlet(BufferedPipe):  # type: ignore[type-arg] # generic in the stubs alo
         seen = self._last + (data if isinstance(data, bytes) else data.encode())
         self._last = seen[1 - len(self._sought) :]
         self._untold += len(data)
-        # Whoever reads nothing for long lets the window of the channel run out.
-        if self._sought in seen or self._untold >= _READ_SIZE:
+        self._found = self._found or self._sought in seen
+        # The rest of its line may come with the next packet. And whoever reads nothing for long lets the
+        # window of the channel run out.
+        if self._found or self._untold >= _READ_SIZE:
             self._untold = 0
             self._reader.set()
 

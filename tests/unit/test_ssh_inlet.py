@@ -31,6 +31,14 @@ def test_the_end_is_seen_wherever_a_packet_cuts_it() -> None:
         assert woken.is_set(), cut
 
 
+def test_the_rest_of_the_line_of_the_end_wakes_too() -> None:
+    pipe, woken = inlet()
+    pipe.feed(SOUGHT)
+    woken.clear()
+    pipe.feed(b"0\n")
+    assert woken.is_set()
+
+
 def test_the_end_is_seen_byte_by_byte() -> None:
     pipe, woken = inlet()
     for byte in SOUGHT[:-1]:
