@@ -249,7 +249,7 @@ class _Inlet(BufferedPipe):  # type: ignore[type-arg] # generic in the stubs alo
         self._reader = reader
         self._sought = sought
         self._last = b""
-        self._found = False
+        self._cut_off = False
         self._untold = 0
 
     def feed(self, data: bytes | str) -> None:
@@ -258,10 +258,11 @@ class _Inlet(BufferedPipe):  # type: ignore[type-arg] # generic in the stubs alo
         seen = self._last + (data if isinstance(data, bytes) else data.encode())
         self._last = seen[1 - len(self._sought) :]
         self._untold += len(data)
-        self._found = self._found or self._sought in seen
-        # The rest of its line may come with the next packet. And whoever reads nothing for long lets the
-        # window of the channel run out.
-        if self._found or self._untold >= _READ_SIZE:
+        at = seen.rfind(self._sought)
+        found = at >= 0 or self._cut_off
+        self._cut_off = found and b"\n" not in seen[max(at, 0) :]
+        # Whoever reads nothing for long lets the window of the channel run out.
+        if found or self._untold >= _READ_SIZE:
             self._untold = 0
             self._reader.set()
 

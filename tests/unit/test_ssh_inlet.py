@@ -31,12 +31,16 @@ def test_the_end_is_seen_wherever_a_packet_cuts_it() -> None:
         assert woken.is_set(), cut
 
 
-def test_the_rest_of_the_line_of_the_end_wakes_too() -> None:
+def test_the_rest_of_a_line_that_a_packet_cuts_wakes_the_reader_again() -> None:
     pipe, woken = inlet()
-    pipe.feed(SOUGHT)
+    pipe.feed(b"output\n" + SOUGHT)
+    for rest in (b"1", b"2", b"\n"):
+        woken.clear()
+        pipe.feed(rest)
+        assert woken.is_set()
     woken.clear()
-    pipe.feed(b"0\n")
-    assert woken.is_set()
+    pipe.feed(b"what a process in the background says\n")
+    assert not woken.is_set()
 
 
 def test_the_end_is_seen_byte_by_byte() -> None:
