@@ -10,5 +10,16 @@ from fwfix.journal.values import (
     RunStart,
     RunState,
 )
+from fwfix.journal.writer import Written
 
-__all__ = ["ChainFault", "Event", "HostEntry", "InForce", "Journal", "RunEntry", "RunStart", "RunState"]
+__all__ = [
+    "ChainFault",
+    "Event",
+    "HostEntry",
+    "InForce",
+    "Journal",
+    "RunEntry",
+    "RunStart",
+    "RunState",
+    "Written",
+]

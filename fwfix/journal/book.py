@@ -27,7 +27,7 @@ from fwfix.journal.records import (
 from fwfix.journal.suggest import taken_run
 from fwfix.journal.transaction import Transaction
 from fwfix.journal.values import RunStart, changes_host
-from fwfix.journal.writer import Writer
+from fwfix.journal.writer import Job, Writer, Written
 from fwfix.model.host import Host
 from fwfix.model.outcome import HostReport, Outcome, StepRecord
 from fwfix.model.runid import is_run_id
@@ -209,19 +209,13 @@ class Journal(History):
         """
         texts = Texts()
         script = None if invocation is None else script_body(invocation, texts)
-        self._append(
-            run_id,
-            host,
-            "announced",
-            {
-                "steps": list(steps),
-                "script": script,
-                "reverts_at": maybe_timestamp(reverts_at),
-                "detail": dict(detail or {}),
-            },
-            texts=texts,
-            mark=changes_host(steps),
-        )
+        body = {
+            "steps": list(steps),
+            "script": script,
+            "reverts_at": maybe_timestamp(reverts_at),
+            "detail": dict(detail or {}),
+        }
+        self._writer.write(self._job(run_id, host, "announced", body, texts=texts, mark=changes_host(steps)))
 
     def record(
         self,
@@ -253,15 +247,26 @@ class Journal(History):
             "reverts_at": maybe_timestamp(reverts_at),
             "detail": dict(detail or {}),
         }
-        self._append(run_id, host, "step", body, texts=texts, wait=wait)
+        job = self._job(run_id, host, "step", body, texts=texts)
+        if wait:
+            self._writer.write(job)
+        else:
+            self._writer.put(job)
 
     def append(self, run_id: str, host: str | None, kind: str, body: Mapping[str, object]) -> None:
         """Write any other event; `host` None where it concerns the whole run."""
-        self._append(run_id, host, kind, body)
+        self._writer.write(self._job(run_id, host, kind, body))
 
     def finish_host(self, run_id: str, report: HostReport) -> None:
         """Write how a host ended, with what the probes met."""
-        self._append(run_id, report.name, "outcome", host_record(report), mark=True, outcome=report.outcome)
+        self.hand_in_host(run_id, report)()
+
+    def hand_in_host(self, run_id: str, report: HostReport) -> Written:
+        """Write how a host ended as `finish_host` does; it is on disk when what is returned has returned."""
+        job = self._job(
+            run_id, report.name, "outcome", host_record(report), mark=True, outcome=report.outcome
+        )
+        return self._writer.hand_in(job)
 
     def finish_run(self, run_id: str, *, exit_code: int, finished_at: datetime | None = None) -> None:
         """Write the end of a run and let go of it."""
@@ -277,7 +282,7 @@ class Journal(History):
         self._writer.write(job)
         self._release(run_id)
 
-    def _append(
+    def _job(
         self,
         run_id: str,
         host: str | None,
@@ -287,8 +292,8 @@ class Journal(History):
         texts: Texts | None = None,
         mark: bool = False,
         outcome: Outcome | None = None,
-        wait: bool = True,
-    ) -> None:
+    ) -> Job:
+        """Return what appends one event."""
         written = canonical(body)
         at = timestamp(self._now())
 
@@ -299,10 +304,7 @@ class Journal(History):
             if mark and host is not None:
                 transaction.mark(run_id, host, outcome)
 
-        if wait:
-            self._writer.write(job)
-        else:
-            self._writer.put(job)
+        return job
 
     def _lease(self, run_id: str) -> None:
         if not is_run_id(run_id):

@@ -17,6 +17,8 @@ from fwfix.journal.transaction import Transaction
 
 # Called again when the transaction that it was in had to be undone.
 Job = Callable[[Transaction], None]
+# Returns when a job is on disk; raises JournalError if it is not: then nothing of it was kept. For one call.
+Written = Callable[[], None]
 
 # More would only make one failure bigger.
 _MOST_JOBS_AT_ONCE = 4096
@@ -74,13 +76,25 @@ class Writer:
         Raises:
             JournalError: it is not; nothing of this job was kept.
         """
+        self.hand_in(job)()
+
+    def hand_in(self, job: Job) -> Written:
+        """Run a job as `write` does, and leave the waiting to whoever is interested.
+
+        Raises:
+            JournalError: the journal takes no jobs any more.
+        """
         ticket = _Ticket(job)
         with self._closing:
             self._refuse()
             self._waiting.put(ticket)
-        ticket.wait()
-        if not ticket.written:
-            raise self._explained(ticket.error) from ticket.error
+
+        def written() -> None:
+            ticket.wait()
+            if not ticket.written:
+                raise self._explained(ticket.error) from ticket.error
+
+        return written
 
     def put(self, job: Job) -> None:
         """Run a job before the next one that somebody waits for, or soon; a kill may still lose it.

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from fwfix.drivers.base import Counter, Driver, Stamp
 from fwfix.errors import FwfixError
 from fwfix.executors.base import Connector, Executor
+from fwfix.journal import Written
 from fwfix.model.host import Host, Platform
 from fwfix.model.observation import Observation
 from fwfix.model.outcome import HostReport, StepRecord
@@ -20,6 +21,10 @@ from fwfix.runner.turns import knocking
 
 # A script that takes longer than this has met a host that is not well.
 SCRIPT_SECONDS = 60.0
+
+
+def nothing_to_wait_for() -> None:
+    """Return at once: nothing is being written."""
 
 
 class Log:
@@ -49,6 +54,12 @@ class Log:
 
     def finish(self, report: HostReport) -> None:
         """Write down what became of a host."""
+        self.hand_in(report)()
+
+    def hand_in(self, report: HostReport) -> Written:
+        """Write down what became of a host; it is durable when what is returned has returned."""
+        del report
+        return nothing_to_wait_for
 
     def without_outcomes(self) -> "Log":
         """Return a log of the same steps in which `finish` leaves the outcome to somebody else."""

@@ -3,17 +3,25 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from fwfix.errors import FwfixError, HostError, SecretError
+from fwfix.errors import FwfixError, HostError, JournalError, SecretError
 from fwfix.executors.base import Executor
+from fwfix.journal import Written
 from fwfix.model.host import Host
 from fwfix.model.observation import Observation
 from fwfix.model.outcome import HostReport, Outcome
 from fwfix.model.plan import HostPlan, Plan, PlannedOutcome, Reason
 from fwfix.model.policy import Service
-from fwfix.runner.context import Brake, Prepared, RunContext, look_at, reason_of
+from fwfix.runner.context import (
+    Brake,
+    Prepared,
+    RunContext,
+    look_at,
+    nothing_to_wait_for,
+    reason_of,
+)
 from fwfix.runner.host import HostRun, Options
 from fwfix.runner.limits import Limits
 from fwfix.runner.recheck import Recheck, hazard_reason
@@ -115,6 +123,14 @@ Diary = Callable[[str, Mapping[str, object]], None]
 LookBack = Callable[[Sequence[HostPlan]], None]
 
 
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """What became of a host, and how to wait until the journal has it on disk."""
+
+    report: HostReport
+    written: Written
+
+
 class Fleet:
     """Applies a plan: waves in order, hosts of a wave at once, limits kept."""
 
@@ -161,11 +177,12 @@ class Fleet:
 
     def run(self, *, stop_after: int | None = None) -> tuple[HostReport, ...]:
         """Apply wave by wave and return one report a host, in the order of the plan."""
-        reports = {report.name: report for report in self._untouched()}
-        for report in reports.values():
-            self._limits.count(report)
-            self._context.log.finish(report)
-            self._context.observer.host_done(report)
+        untouched = [self._handed_in(report) for report in self._untouched()]
+        for each in untouched:
+            self._limits.count(each.report)
+            each.written()
+            self._context.observer.host_done(each.report)
+        reports = {each.report.name: each.report for each in untouched}
         for number, wave in enumerate(self._plan.waves, 1):
             self._brake()
             if stop_after is not None and number > stop_after:
@@ -183,8 +200,8 @@ class Fleet:
             self._diary("wave", {**whole, "state": "started"})
             self._context.observer.wave_started(number, of=len(self._plan.waves), hosts=len(waiting))
         held = self._context.brake.held is not None
-        for plan, report in each_host(waiting, self._one, forks=self._forks):
-            reports[plan.host.name] = report
+        for plan, ended in each_host(waiting, self._one, forks=self._forks):
+            reports[plan.host.name] = report = self._shown(ended)
             self._limits.count(report)
             self._brake()
         if not held and not self.broken:
@@ -204,13 +221,10 @@ class Fleet:
         self._diary("stopped", {"code": reason.code, "message": reason.message})
         self._context.observer.note(f"stopped: {reason.message}")
 
-    def _one(self, plan: HostPlan) -> HostReport:
+    def _one(self, plan: HostPlan) -> _Ended:
         refused = self._gate(plan, self._context.brake) if self._gate is not None else None
         if refused is not None:
-            report = untouched_report(plan, Outcome.SKIPPED, refused)
-            self._context.log.finish(report)
-            self._context.observer.host_done(report)
-            return report
+            return self._handed_in(untouched_report(plan, Outcome.SKIPPED, refused))
         seen = self._seen.get(plan.host.name)
         prepared = seen.prepared if seen else None
         if prepared is not None and _passed() - prepared.at > FRESH_SECONDS:
@@ -220,12 +234,25 @@ class Fleet:
         options = Options(accept_unproven=accepted, recheck=self._recheck)
         with HostRun(plan, self._context, lookout=self._lookout, options=options, prepared=prepared) as run:
             try:
-                return run.run()
+                return self._handed_in(run.run())
             except Exception as error:  # noqa: BLE001 - the one place: a bug or a full disk ends no other host's life
-                return self._broken(run, error)
+                return _Ended(run.abandon(self._broken(error)), nothing_to_wait_for)
 
-    def _broken(self, run: HostRun, error: Exception) -> HostReport:
-        """Stop the run, and say of this host what is certain: its timer reverts what was not confirmed."""
+    def _handed_in(self, report: HostReport) -> _Ended:
+        return _Ended(report, self._context.log.hand_in(report))
+
+    def _shown(self, ended: _Ended) -> HostReport:
+        """Show what became of a host, once that is on disk, and return it."""
+        report = ended.report
+        try:
+            ended.written()
+        except JournalError as error:
+            report = replace(report, reason=self._broken(error))
+        self._context.observer.host_done(report)
+        return report
+
+    def _broken(self, error: Exception) -> Reason:
+        """Stop the run, and return why: what was not confirmed is reverted by the timers of the hosts."""
         reason = Reason(
             code=error.code if isinstance(error, FwfixError) else "unexpected",
             message=f"{type(error).__name__}: {error}",
@@ -233,9 +260,7 @@ class Fleet:
         )
         self.broken = True
         self._context.brake.stop(reason)
-        report = run.abandon(reason)
-        self._context.observer.host_done(report)
-        return report
+        return reason
 
     def _untouched(self) -> Iterator[HostReport]:
         """Yield the reports of hosts that need nothing or must not be started."""

@@ -115,7 +115,10 @@ class HostRun:
                 executor.close()
 
     def run(self) -> HostReport:
-        """Go through the whole life; never raises for what happens on the host."""
+        """Go through the whole life; never raises for what happens on the host.
+
+        To write down the outcome, and to show it then, is left to whoever called.
+        """
         while self._state.outcome is None:
             self._heed_brake()
             step = decide(self._state, now=time.monotonic())
@@ -126,10 +129,7 @@ class HostRun:
             self._note_pending()
             self._state = evolve(self._state, self._take(step, self._state), now=time.monotonic())
             self._note_pending()
-        report = self._report(self._state)
-        self._context.log.finish(report)
-        self._context.observer.host_done(report)
-        return report
+        return self._report(self._state)
 
     def abandon(self, reason: Reason) -> HostReport:
         """Report what is certain when no further step may be taken, because the controller is not well."""

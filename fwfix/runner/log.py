@@ -3,10 +3,10 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from fwfix.journal import Journal
+from fwfix.journal import Journal, Written
 from fwfix.model.outcome import HostReport, StepRecord
 from fwfix.model.script import Invocation, Result
-from fwfix.runner.context import Log
+from fwfix.runner.context import Log, nothing_to_wait_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +42,9 @@ class JournalLog(Log):
         """Write the result of a step; it is durable before the next one is announced."""
         self.journal.record(self.run_id, host, record, result=result, reverts_at=reverts_at, wait=False)
 
-    def finish(self, report: HostReport) -> None:
+    def hand_in(self, report: HostReport) -> Written:
         """Write the outcome of a host with its evidence."""
-        if self.outcomes:
-            self.journal.finish_host(self.run_id, report)
+        return self.journal.hand_in_host(self.run_id, report) if self.outcomes else nothing_to_wait_for
 
     def without_outcomes(self) -> "JournalLog":
         """Return the same without the last word on a host."""

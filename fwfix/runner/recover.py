@@ -43,10 +43,7 @@ def recover_host(
             message="the controller was gone before this host was started",
             next=f"go on with fwfix apply --continue {run.run_id}",
         )
-        report = untouched_report(plan, Outcome.SKIPPED, reason)
-        context.log.finish(report)
-        context.observer.host_done(report)
-        return report
+        return _finished(untouched_report(plan, Outcome.SKIPPED, reason), context)
     sent = frozenset(Step(step) for step in entry.announced if step in CHANGING)
     # `confirm` is announced only once step 4 has passed, so that the journal is the proof of it.
     now = time.monotonic()
@@ -60,4 +57,11 @@ def recover_host(
         cause=_UNCONFIRMED,
     )
     with HostRun(plan, context, lookout=lookout, options=Options(), start=start) as life:
-        return life.run()
+        return _finished(life.run(), context)
+
+
+def _finished(report: HostReport, context: RunContext) -> HostReport:
+    """Write down what became of a host, and show it then."""
+    context.log.finish(report)
+    context.observer.host_done(report)
+    return report

@@ -1,0 +1,102 @@
+"""What becomes of a host is shown only once it is on disk, and stops the run where it cannot be written."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from fwfix.drivers.base import Stamp
+from fwfix.drivers.linux import LinuxDriver
+from fwfix.errors import JournalError, UnreachableError
+from fwfix.executors.scripted import ScriptedConnector
+from fwfix.model.host import Host, Platform
+from fwfix.model.outcome import HostReport, Outcome
+from fwfix.model.plan import HostPlan, Plan, PlannedOutcome
+from fwfix.output.observe import Nobody
+from fwfix.rendering.environment import Renderer
+from fwfix.runner.context import Log, RunContext
+from fwfix.runner.fleet import Fleet
+from fwfix.runner.limits import Limits
+from fwfix.runner.vantages import Lookout
+
+NAMES = tuple(f"gw-{number}" for number in range(4))
+
+
+@dataclass
+class Told:
+    """What happened, in order."""
+
+    lines: list[str] = field(default_factory=list)
+
+
+@dataclass
+class SlowDisk(Log):
+    """Writes an outcome only when somebody waits for it."""
+
+    told: Told
+    full: bool = False
+
+    def hand_in(self, report: HostReport) -> Callable[[], None]:
+        def written() -> None:
+            if self.full:
+                raise JournalError("The disk is full.", next="Make room.")
+            self.told.lines.append(f"on disk: {report.name}")
+
+        return written
+
+
+@dataclass
+class Audience(Nobody):
+    """Notes who was shown."""
+
+    told: Told
+
+    def host_done(self, report: HostReport) -> None:
+        self.told.lines.append(f"shown: {report.name}")
+
+
+def applied_to_silent_hosts(told: Told, *, full: bool = False) -> tuple[Fleet, tuple[HostReport, ...]]:
+    """Run a plan for hosts that do not answer, one after the other."""
+    renderer = Renderer(())
+    silent = UnreachableError("nobody answers", next="look for it")
+    context = RunContext(
+        run_id="20261121T220003Z-4f2a",
+        connector=ScriptedConnector({}, unreachable=dict.fromkeys(NAMES, silent)),
+        drivers={Platform.LINUX: LinuxDriver(renderer)},
+        log=SlowDisk(told, full=full),
+        observer=Audience(told),
+        stamp=Stamp(operator="me", controller="here"),
+    )
+    plan = Plan(
+        run_id=context.run_id,
+        created_at=datetime(2026, 11, 21, 22, 0, 3, tzinfo=UTC),
+        hosts=tuple(
+            HostPlan(
+                host=Host(name=name, address="10.1.2.3", platform=Platform.LINUX),
+                outcome=PlannedOutcome.CHANGE,
+            )
+            for name in NAMES
+        ),
+        waves=(NAMES,),
+    )
+    limits = Limits(run_id=context.run_id, max_fail=0, max_unreachable=len(NAMES))
+    fleet = Fleet(plan, context, lookout=Lookout(context, (), renderer), limits=limits, forks=1)
+    return fleet, fleet.run()
+
+
+def test_a_host_is_shown_once_its_outcome_is_on_disk() -> None:
+    told = Told()
+    fleet, reports = applied_to_silent_hosts(told)
+    assert told.lines == [line for name in NAMES for line in (f"on disk: {name}", f"shown: {name}")]
+    assert {report.outcome for report in reports} == {Outcome.FAILED}
+    assert not fleet.broken
+
+
+def test_an_outcome_that_cannot_be_written_stops_the_run_and_is_shown_with_the_reason() -> None:
+    told = Told()
+    fleet, reports = applied_to_silent_hosts(told, full=True)
+    assert fleet.broken
+    first, *others = reports
+    assert (first.name, first.outcome) == (NAMES[0], Outcome.FAILED)
+    assert first.reason is not None
+    assert "disk is full" in first.reason.message
+    assert {report.outcome for report in others} == {Outcome.SKIPPED}
