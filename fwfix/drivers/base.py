@@ -89,8 +89,8 @@ class Driver(Interface):
     def observe(self, services: Sequence[Service]) -> Invocation:
         """Return the read-only script that looks at a host; `services` are the ports of interest."""
 
-    def read_observation(self, result: Result) -> Observation:
-        """Read what `observe` answered.
+    def read_observation(self, result: Result, *, direct: bool = True) -> Observation:
+        """Read what `observe` answered; `direct` unless something stands between us and the host.
 
         Raises:
             AnswerError: it is not an observation.

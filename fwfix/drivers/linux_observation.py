@@ -34,7 +34,7 @@ from fwfix.model.script import Result
 _SAVES = {Family.IPV4: ("iptables", "save4"), Family.IPV6: ("ip6tables", "save6")}
 
 
-def read_linux_observation(result: Result) -> Observation:
+def read_linux_observation(result: Result, *, direct: bool = True) -> Observation:
     """Read what `observe` answered.
 
     Raises:
@@ -52,10 +52,10 @@ def read_linux_observation(result: Result) -> Observation:
     identity = document.text("machine_id").strip()
     if not identity or document.number("uptime") is None:
         raise AnswerError("the script's answer names no machine id or no uptime")
-    return _observation(document, identity)
+    return _observation(document, identity, direct=direct)
 
 
-def _observation(document: Document, identity: str) -> Observation:
+def _observation(document: Document, identity: str, *, direct: bool) -> Observation:
     peer, _, port = parse_ssh_connection(document.text("ssh_connection"))
     boot_id = document.text("boot_id").strip()
     uptime = timedelta(seconds=document.number("uptime") or 0.0)
@@ -71,7 +71,7 @@ def _observation(document: Document, identity: str) -> Observation:
         hostname=document.text("hostname").strip(),
         boot_id=boot_id,
         uptime=uptime,
-        management=ManagementPath(peer=peer, port=port),
+        management=ManagementPath(peer=peer, port=port, direct=direct),
         addresses=_outside_addresses(facts),
         listeners=listeners,
         sessions=sessions,

@@ -61,9 +61,9 @@ class WindowsDriver:
         ports = ",".join(str(service) for service in sorted(set(services)))
         return Invocation(script=self._observe, arguments=(ports or NONE,))
 
-    def read_observation(self, result: Result) -> Observation:
+    def read_observation(self, result: Result, *, direct: bool = True) -> Observation:
         """Read what `observe` answered."""
-        return read_windows_observation(result)
+        return read_windows_observation(result, direct=direct)
 
     def assume(self, host: Host) -> Observation:
         """Return an ordinary host: firewall on in every profile, nobody's rules."""

@@ -29,7 +29,7 @@ _PENDING = frozenset({RecordState.ARMING, RecordState.ARMED, RecordState.REVERTI
 _LOCK_WORDS = 3
 
 
-def read_windows_observation(result: Result) -> Observation:
+def read_windows_observation(result: Result, *, direct: bool = True) -> Observation:
     """Read what `observe` answered.
 
     Raises:
@@ -44,7 +44,7 @@ def read_windows_observation(result: Result) -> Observation:
     uptime = document.number("uptime")
     if not identity or uptime is None:
         raise AnswerError("the script's answer names no machine id or no uptime")
-    return _observation(document, identity, timedelta(seconds=uptime))
+    return _observation(document, identity, timedelta(seconds=uptime), direct=direct)
 
 
 def _refuse(document: Document) -> None:
@@ -60,7 +60,7 @@ def _refuse(document: Document) -> None:
     raise ScriptError(message, next="Run `fwfix doctor` on this host.", code=code or None)
 
 
-def _observation(document: Document, identity: str, uptime: timedelta) -> Observation:
+def _observation(document: Document, identity: str, uptime: timedelta, *, direct: bool) -> Observation:
     boot_id = document.text("boot_id").strip()
     sessions = tuple(sorted(set(_sessions(document))))
     records = tuple(
@@ -73,7 +73,7 @@ def _observation(document: Document, identity: str, uptime: timedelta) -> Observ
         hostname=document.text("hostname").strip(),
         boot_id=boot_id,
         uptime=uptime,
-        management=_management(sessions),
+        management=_management(sessions, direct=direct),
         addresses=_addresses(document),
         listeners=tuple(sorted(set(_listeners(document)), key=_order)),
         sessions=sessions,
@@ -202,13 +202,14 @@ def _sessions(document: Document) -> Iterator[Session]:
             yield Session(protocol=Protocol.TCP, port=int(item.number("port") or 0), peer=str(peer))
 
 
-def _management(sessions: tuple[Session, ...]) -> ManagementPath:
+def _management(sessions: tuple[Session, ...], *, direct: bool) -> ManagementPath:
     """Return how we came in: nothing says which connection is ours, so only a single peer is certain."""
     for port in _WINRM_PORTS:
         peers = {each.peer for each in sessions if each.port == port}
         if peers:
-            return ManagementPath(peer=ip_address(peers.pop()) if len(peers) == 1 else None, port=port)
-    return ManagementPath(peer=None, port=0)
+            peer = ip_address(peers.pop()) if len(peers) == 1 else None
+            return ManagementPath(peer=peer, port=port, direct=direct)
+    return ManagementPath(peer=None, port=0, direct=direct)
 
 
 def _record(document: Document, *, identity: str, boot_id: str, uptime: timedelta) -> RunRecord:

@@ -100,6 +100,13 @@ PROFILES: Mapping[str, tuple[Service, ...]] = MappingProxyType(
     }
 )
 
+_PRINTING_PORTS = frozenset(
+    (service.protocol, port)
+    for services in PROFILES.values()
+    for service in services
+    for port in service.ports
+)
+
 # The host's own management; the SSH and WinRM ports in use come on top (E10).
 MANAGEMENT_PORTS = frozenset({22, 3389, 5985, 5986})
 
@@ -143,11 +150,7 @@ def _suggest_service(text: str) -> str:
 
 def is_printing_port(protocol: Protocol, port: int) -> bool:
     """Tell whether any port profile names this port."""
-    return any(
-        service.protocol is protocol and port in service.ports
-        for services in PROFILES.values()
-        for service in services
-    )
+    return (protocol, port) in _PRINTING_PORTS
 
 
 class SourceKind(StrEnum):

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from fwfix.drivers.base import Counter, Driver, Stamp
@@ -172,10 +172,7 @@ def look_at(executor: Executor, driver: Driver, services: Sequence[Service]) -> 
 
 def read_observation(driver: Driver, result: Result, executor: Executor) -> Observation:
     """Read an observation; only the connection knows whether it came straight from the host."""
-    seen = driver.read_observation(result)
-    if executor.peer is not None:
-        return seen
-    return replace(seen, management=replace(seen.management, direct=False))
+    return driver.read_observation(result, direct=executor.peer is not None)
 
 
 def reason_of(error: FwfixError) -> Reason:
