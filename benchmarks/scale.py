@@ -261,7 +261,6 @@ def measure(count: int, forks: int, folder: Path) -> tuple[dict[str, float], int
             recheck=Recheck(
                 run_id=RUN,
                 accepted=plan.accepted,
-                created_at=plan.created_at,
                 vantages=vantage_addresses(hosts, ()),
             ),
             diary=lambda kind, body: journal.append(RUN, None, kind, body),

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Protocol as Interface
 
-from fwfix.deadlines import SHORTEST, deadline_for, worst_case
+from fwfix import deadlines
 from fwfix.errors import HostError, UsageError
 from fwfix.fingerprint import fingerprint_of
 from fwfix.hazards import CONTROLLER, Circumstances, find_hazards
@@ -141,7 +141,7 @@ def check_confirm_within(asked: timedelta | None) -> None:
     Raises:
         UsageError: it is too short.
     """
-    if asked is not None and asked < SHORTEST:
+    if asked is not None and asked < deadlines.SHORTEST:
         raise UsageError(
             "--confirm-within is shorter than 5s",
             next="Leave it out: then it is computed for each host.",
@@ -154,16 +154,22 @@ def plan_host(host: Host, inputs: PlanInputs, *, seen: Seen | None = None) -> Ho
     seen = seen or inputs.seen.get(host.name, Seen())
     if seen.observation is None:
         return _failed(host, protections, seen.reason or _NOT_SEEN)
-    refused = _refuse(host, protections, seen.observation)
-    if refused is not None:
-        return _failed(host, protections, refused)
     desired = Desired(host=host, run_id=inputs.run_id, protections=protections, observation=seen.observation)
-    try:
-        draft = inputs.drivers[host.platform].draft(desired)
-    except HostError as error:
-        reason = Reason(code=error.code, message=error.message, next=error.next)
-        return _failed(host, protections, reason)
+    draft = draft_host(desired, inputs.drivers[host.platform])
+    if isinstance(draft, Reason):
+        return _failed(host, protections, draft)
     return _planned(desired, draft, seen, inputs)
+
+
+def draft_host(desired: Desired, driver: Drafter) -> Draft | Reason:
+    """Return what a driver proposes for one host, or why it is out of the question."""
+    refused = _refuse(desired.host, desired.protections, desired.observation)
+    if refused is not None:
+        return refused
+    try:
+        return driver.draft(desired)
+    except HostError as error:
+        return Reason(code=error.code, message=error.message, next=error.next)
 
 
 _NOT_SEEN = Reason(code="unreachable", message="this host was not looked at", next="run fwfix doctor on it")
@@ -209,15 +215,15 @@ def _same_name(wanted: str, found: str) -> bool:
 
 def _planned(desired: Desired, draft: Draft, seen: Seen, inputs: PlanInputs) -> HostPlan:
     host, observation = desired.host, desired.observation
-    worst = worst_case(
+    worst = deadlines.worst_case(
         round_trip=seen.round_trip,
         services=[protection.service for protection in desired.protections],
         addresses=len(draft.probe_addresses),
         # The controller, and a jump host, of which ssh_config alone may know.
         vantages=2 + len(inputs.vantage_hosts),
     )
-    deadline = deadline_for(host.platform, worst, inputs.confirm_within)
-    hazards = () if draft.in_place else _hazards(desired, draft, inputs, deadline=deadline, worst=worst)
+    deadline = deadlines.deadline_for(host.platform, worst, inputs.confirm_within)
+    hazards = hazards_of(desired, draft, vantages=inputs.vantages, deadline=deadline, worst_case=worst)
     return HostPlan(
         host=host,
         outcome=PlannedOutcome.NOOP if draft.in_place else PlannedOutcome.CHANGE,
@@ -235,9 +241,17 @@ def _planned(desired: Desired, draft: Draft, seen: Seen, inputs: PlanInputs) -> 
     )
 
 
-def _hazards(
-    desired: Desired, draft: Draft, inputs: PlanInputs, *, deadline: timedelta, worst: timedelta
+def hazards_of(
+    desired: Desired,
+    draft: Draft,
+    *,
+    vantages: Mapping[str, tuple[Address, ...]],
+    deadline: timedelta | None = None,
+    worst_case: timedelta | None = None,
 ) -> tuple[Hazard, ...]:
+    """Return what may go wrong on one host; nothing where there is nothing to change."""
+    if draft.in_place:
+        return ()
     standing = in_force(desired.observation.records)
     common = find_hazards(
         Circumstances(
@@ -247,9 +261,9 @@ def _hazards(
             probe_addresses=draft.probe_addresses,
             protected=draft.protected,
             in_force=standing.run_id if standing else "",
-            vantages=inputs.vantages,
+            vantages=vantages,
             deadline=deadline,
-            worst_case=worst,
+            worst_case=worst_case,
         )
     )
     return tuple(sorted({*draft.hazards, *common}))
@@ -262,6 +276,8 @@ __all__ = [
     "Seen",
     "Splitter",
     "check_confirm_within",
+    "draft_host",
+    "hazards_of",
     "make_plan",
     "plan_host",
 ]

@@ -279,7 +279,6 @@ def _fleet(
         recheck=Recheck(
             run_id=begun.run_id,
             accepted=plan.accepted,
-            created_at=plan.created_at,
             vantages=vantage_addresses(hosts, plan.vantages, observed=probed),
         ),
         gate=gate,

@@ -54,7 +54,7 @@ class Hazard:
     message: str
 
     def __post_init__(self) -> None:
-        if self.code not in STOP_CODES | WARN_CODES:
+        if self.code not in STOP_CODES and self.code not in WARN_CODES:
             raise ValueError(f"{self.code!r} is not a hazard code")
 
     @property

@@ -1,6 +1,6 @@
 """What would be done to which host, and with which scripts."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -79,11 +79,7 @@ class HostPlan:
 
     def stopping(self, accepted: "Acceptance") -> tuple[Hazard, ...]:
         """Return the hazards that keep this host out of the run."""
-        return tuple(
-            hazard
-            for hazard in self.hazards
-            if hazard.severity is Severity.STOP and not accepted.covers(hazard.code, self.host.name)
-        )
+        return accepted.stopping(self.hazards, self.host.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +92,14 @@ class Acceptance:
     def covers(self, code: str, host: str) -> bool:
         """Tell whether a hazard is accepted on a host."""
         return code in self.everywhere or host in self.hosts.get(code, frozenset())
+
+    def stopping(self, hazards: Iterable[Hazard], host: str) -> tuple[Hazard, ...]:
+        """Return the hazards that keep a host out of the run."""
+        return tuple(
+            hazard
+            for hazard in hazards
+            if hazard.severity is Severity.STOP and not self.covers(hazard.code, host)
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

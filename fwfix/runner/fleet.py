@@ -271,8 +271,8 @@ class Fleet:
                 # A host that nobody looked at, because of an interruption, did not fail.
                 unseen = plan.reason is not None and plan.reason == self._context.brake.stopped
                 yield untouched_report(plan, Outcome.SKIPPED if unseen else Outcome.FAILED, plan.reason)
-            elif plan.stopping(self._plan.accepted):
-                yield untouched_report(plan, Outcome.SKIPPED, hazard_reason(plan, self._plan.accepted))
+            elif stopping := plan.stopping(self._plan.accepted):
+                yield untouched_report(plan, Outcome.SKIPPED, hazard_reason(stopping))
 
     def _drop_connections(self) -> None:
         for seen in self._seen.values():

@@ -1,16 +1,16 @@
 """Is a host still what its plan was made for? Asked at apply, of every host for itself."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
-from fwfix.drivers.base import Driver
+from fwfix.drivers.base import Desired, Driver
 from fwfix.lifecycle import Settled
+from fwfix.model.hazard import Hazard
 from fwfix.model.observation import Observation
 from fwfix.model.outcome import Outcome
-from fwfix.model.plan import Acceptance, HostPlan, PlannedOutcome, Reason
+from fwfix.model.plan import Acceptance, HostPlan, Reason
 from fwfix.model.policy import Address
-from fwfix.planning import PlanInputs, Seen, plan_host
+from fwfix.planning import draft_host, hazards_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +24,6 @@ class Recheck:
 
     run_id: str
     accepted: Acceptance
-    created_at: datetime
     vantages: Mapping[str, tuple[Address, ...]]
 
     def __call__(self, plan: HostPlan, observation: Observation, driver: Driver) -> Settled | None:
@@ -32,26 +31,18 @@ class Recheck:
         host = plan.host
         if any(record.run_id == self.run_id for record in observation.records):
             return Settled(outcome=Outcome.SKIPPED, reason=_USED)
-        inputs = PlanInputs(
-            hosts=(host,),
-            protections={host.name: plan.protections},
-            seen={},
-            drivers={host.platform: driver},
-            run_id=self.run_id,
-            created_at=self.created_at,
-            confirm_within=plan.deadline,
-            accepted=self.accepted,
-            vantages=self.vantages,
+        desired = Desired(
+            host=host, run_id=self.run_id, protections=plan.protections, observation=observation
         )
-        again = plan_host(host, inputs, seen=Seen(observation=observation))
-        if again.outcome is PlannedOutcome.FAILED:
-            return Settled(outcome=Outcome.FAILED, reason=again.reason)
-        if again.fingerprint != plan.fingerprint:
+        draft = draft_host(desired, driver)
+        if isinstance(draft, Reason):
+            return Settled(outcome=Outcome.FAILED, reason=draft)
+        if draft.fingerprint != plan.fingerprint:
             return Settled(outcome=Outcome.SKIPPED, reason=_STALE)
-        stopping = again.stopping(self.accepted)
-        if stopping:
-            return Settled(outcome=Outcome.SKIPPED, reason=hazard_reason(again, self.accepted))
-        return None
+        # A short deadline only warns, and the plan has said so.
+        hazards = hazards_of(desired, draft, vantages=self.vantages)
+        stopping = self.accepted.stopping(hazards, host.name)
+        return Settled(outcome=Outcome.SKIPPED, reason=hazard_reason(stopping)) if stopping else None
 
 
 _USED = Reason(
@@ -67,9 +58,8 @@ _STALE = Reason(
 )
 
 
-def hazard_reason(plan: HostPlan, accepted: Acceptance) -> Reason:
-    """Return the reason of a host that a hazard keeps out of the run."""
-    stopping = plan.stopping(accepted)
+def hazard_reason(stopping: Sequence[Hazard]) -> Reason:
+    """Return the reason of a host that hazards keep out of the run."""
     accept = " ".join(f"--accept {code}" for code in dict.fromkeys(hazard.code for hazard in stopping))
     return Reason(
         code=f"hazard:{stopping[0].code}",
