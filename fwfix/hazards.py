@@ -87,6 +87,8 @@ def listener_unknown(seen: Circumstances) -> Iterator[str]:
 
 def session_would_be_cut(seen: Circumstances) -> Iterator[str]:
     """B4: our rules cut what is open; a job that is printing stops in the middle."""
+    if not seen.observation.sessions:
+        return
     ours = {*_controller(seen), *seen.observation.addresses, seen.observation.management.peer}
     for protection in seen.protections:
         cut = sorted(
@@ -134,15 +136,16 @@ def not_a_printing_port(seen: Circumstances) -> Iterator[str]:
 
 def unproven(seen: Circumstances) -> Iterator[str]:
     """Tell beforehand that no packet from any vantage can show that our rules block."""
+    vantages = _vantages(seen)
     targets = {Family.of(address) for address in seen.probe_addresses}
-    sources = {address for addresses in _vantages(seen).values() for address in addresses}
+    sources = [address for addresses in vantages.values() for address in addresses]
     provable = any(
         Family.of(source) in targets and not protection.allows(source)
         for source in sources
         for protection in seen.protections
     )
     if seen.protections and sources and not provable:
-        names = named(sorted(_vantages(seen)))
+        names = named(sorted(vantages))
         yield (
             f"every vantage ({names}) is on the allow list, so no packet can prove that others are blocked; "
             f"give a host `vantage: true` that is not allowed, or accept that only the rules are read back"

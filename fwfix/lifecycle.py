@@ -241,15 +241,15 @@ def _verified(state: State, event: Verified) -> State:
 def _answered(state: State, event: Answered, *, now: float) -> State:
     # A deadline that is past says nothing new, and must not put off the moment at which we give up.
     news = event.reverts_at is not None and event.reverts_at > now
-    known = replace(state, reverts_at=event.reverts_at) if news else state
+    reverts_at = event.reverts_at if news else state.reverts_at
     if state.step is Step.ARM and event.ok and event.state is RecordState.ARMED:
-        return replace(known, step=Step.APPLY, armed=True)
+        return replace(state, step=Step.APPLY, armed=True, reverts_at=reverts_at)
     if state.step is Step.ARM:
         # Refused by another run's lock, or this plan was applied here before: that record is not ours.
         return _done(state, Outcome.FAILED, event.reason)
     if state.step is Step.APPLY and event.ok and event.state is RecordState.ARMED:
-        return replace(known, step=Step.VERIFY)
-    return _by_file(known, event, now=now)
+        return replace(state, step=Step.VERIFY, reverts_at=reverts_at)
+    return _by_file(replace(state, reverts_at=reverts_at) if news else state, event, now=now)
 
 
 def _by_file(state: State, event: Answered, *, now: float) -> State:

@@ -37,6 +37,9 @@ class Document:
 
     def number(self, key: str) -> float | None:
         """Return a number, also where it is written as a text; None if missing or empty."""
+        value = self.values.get(key)
+        if isinstance(value, float):
+            return value
         text = self.text(key).strip()
         try:
             return float(text) if text else None

@@ -8,7 +8,7 @@ from functools import lru_cache
 from ipaddress import ip_network
 from types import MappingProxyType
 
-_COUNTED = re.compile(r"\[(\d+):(\d+)\]\s*(.*)", re.DOTALL)
+_COUNTED = re.compile(r"\[(\d+):\d+\]\s*")
 _INCOMPATIBLE = re.compile(r"[Tt]able [`'\"]?(\w+)'? is incompatible")
 _LONG_NAMES = {
     "--protocol": "-p",
@@ -173,14 +173,16 @@ def parse_rule(line: str) -> Rule | None:
     Returns:
         None if it is no such line.
     """
-    counted = _COUNTED.fullmatch(line.strip())
-    packets = int(counted.group(1)) if counted else None
-    text = counted.group(3) if counted else line.strip()
+    text = line.strip()
+    counted = _COUNTED.match(text)
+    if counted:
+        text = text[counted.end() :]
     if not text.startswith(("-A ", "-I ")):
         return None
     rule = _parsed(text)
-    if packets is None:
+    if counted is None:
         return rule
+    packets = int(counted[1])
     return Rule(chain=rule.chain, text=text, options=rule.options, packets=packets, opaque=rule.opaque)
 
 

@@ -15,7 +15,7 @@ from fwfix.drivers.linux_facts import LinuxFacts, facts_of
 from fwfix.drivers.linux_fingerprint import linux_fingerprint
 from fwfix.drivers.linux_hazards import LinuxCircumstances, find_linux_hazards, passing_by
 from fwfix.drivers.linux_observation import read_linux_observation
-from fwfix.drivers.plain_words import NONE, to_plain_word
+from fwfix.drivers.plain_words import NONE, services_word, to_plain_word
 from fwfix.drivers.published import published_ports
 from fwfix.drivers.standing import Wanted, counters, differences, live_rules, protected_by
 from fwfix.errors import ScriptError
@@ -46,8 +46,7 @@ class LinuxDriver:
 
     def observe(self, services: Sequence[Service]) -> Invocation:
         """Return the read-only script that looks at a host."""
-        ports = ",".join(str(service) for service in sorted(set(services)))
-        return Invocation(script=self._observe, arguments=(ports or NONE,))
+        return Invocation(script=self._observe, arguments=(services_word(tuple(services)),))
 
     def read_observation(self, result: Result, *, direct: bool = True) -> Observation:
         """Read what `observe` answered."""

@@ -1,6 +1,9 @@
 """Any text as one plain word of a command line, and back: URL-quoted, `-` for none. Pure."""
 
 import re
+from functools import lru_cache
+
+from fwfix.model.policy import Service
 
 NONE = "-"
 _PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._@:,+-")
@@ -20,3 +23,9 @@ def from_plain_word(word: str) -> str:
         return ""
     raw = _QUOTED.sub(lambda found: bytes([int(found.group(1), 16)]), word.encode("utf-8", "replace"))
     return raw.decode("utf-8", "replace")
+
+
+@lru_cache(maxsize=64)
+def services_word(services: tuple[Service, ...]) -> str:
+    """Write services as one word, in order, each once; the hosts of a fleet have the same few."""
+    return ",".join(str(service) for service in sorted(set(services))) or NONE

@@ -100,7 +100,7 @@ def _jump_differences(
     live: Ruleset, family: Family, jump: Rule, protections: Sequence[Protection]
 ) -> Iterator[str]:
     wanted = canonical(jump)
-    if wanted not in {canonical(rule) for rule in live.rules("filter", jump.chain)}:
+    if all(canonical(rule) != wanted for rule in live.rules("filter", jump.chain)):
         yield f"the jump from {jump.chain} to {jump.target} is missing in {family.label}"
         return
     if jump.chain != "INPUT":

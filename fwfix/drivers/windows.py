@@ -8,7 +8,7 @@ from types import MappingProxyType
 from fwfix import __version__
 from fwfix.drivers.answers import read_changing_answer
 from fwfix.drivers.base import Answer, Judgement, Stamp
-from fwfix.drivers.plain_words import NONE, to_plain_word
+from fwfix.drivers.plain_words import services_word, to_plain_word
 from fwfix.drivers.windows_assumed import assumed_observation
 from fwfix.drivers.windows_facts import WindowsFacts, facts_of
 from fwfix.drivers.windows_fingerprint import windows_fingerprint
@@ -58,8 +58,7 @@ class WindowsDriver:
 
     def observe(self, services: Sequence[Service]) -> Invocation:
         """Return the read-only script that looks at a host."""
-        ports = ",".join(str(service) for service in sorted(set(services)))
-        return Invocation(script=self._observe, arguments=(ports or NONE,))
+        return Invocation(script=self._observe, arguments=(services_word(tuple(services)),))
 
     def read_observation(self, result: Result, *, direct: bool = True) -> Observation:
         """Read what `observe` answered."""

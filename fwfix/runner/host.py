@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Self
+from typing import ClassVar, Self
 
 from fwfix.errors import FwfixError, HostError
 from fwfix.executors.base import Executor
@@ -151,17 +151,6 @@ class HostRun:
 
     def _take(self, step: Step, state: State) -> Event:
         """Take one step: announced before, recorded after; an error about the host is an event."""
-        takers: Mapping[Step, Callable[[State], Event]] = {
-            Step.OBSERVE: self._observe,
-            Step.BASELINE: self._baseline,
-            Step.ARM: self._arm,
-            Step.APPLY: self._apply,
-            Step.VERIFY: self._verify,
-            Step.CONFIRM: self._confirm,
-            Step.REVERT: self._revert,
-            Step.ASK: self._ask,
-            Step.CHECK: self._check,
-        }
         host = self._plan.host.name
         self._result = None
         if step not in _SENDING and step not in _ANNOUNCED_BEFORE:
@@ -169,7 +158,7 @@ class HostRun:
         self._context.observer.host_step(host, step)
         at, started = self._context.wall(), time.monotonic()
         try:
-            event = takers[step](state)
+            event = self._TAKERS[step](self, state)
         except FwfixError as error:
             event = event_of(error)
         self._record(step, event, at=at, started=started)
@@ -321,6 +310,18 @@ class HostRun:
         if differs is None or state.cause is None:
             return Checked(reason=differs)
         return Checked(reason=replace(state.cause, message=f"{state.cause.message}; {differs.message}"))
+
+    _TAKERS: ClassVar[Mapping[Step, Callable[["HostRun", State], Event]]] = {
+        Step.OBSERVE: _observe,
+        Step.BASELINE: _baseline,
+        Step.ARM: _arm,
+        Step.APPLY: _apply,
+        Step.VERIFY: _verify,
+        Step.CONFIRM: _confirm,
+        Step.REVERT: _revert,
+        Step.ASK: _ask,
+        Step.CHECK: _check,
+    }
 
     # --- what the steps share --------------------------------------------------------------
 
