@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from fwfix.errors import PlanFileError, RefusedError
-from fwfix.loading.plan_json import Json, as_json
+from fwfix.loading.plan_json import Json, as_json, as_text, dumped, in_braces
 from fwfix.model.plan import HostPlan, Plan, PlannedOutcome
 from fwfix.model.runid import is_run_id
 from fwfix.model.script import Script
@@ -76,24 +76,24 @@ def dump_plan(plan: Plan) -> bytes:
     if plan.run_id is None:
         raise PlanFileError("a plan without a run id cannot be saved")
     text = "".join(_pieces(plan))
-    return f'{text},\n "digest": {_dumped(_digest(text))}\n}}\n'.encode()
+    return f'{text},\n "digest": {dumped(_digest(text))}\n}}\n'.encode()
 
 
 def _pieces(plan: Plan) -> Iterator[str]:
     """Yield a plan file but for its end, a host a line: a fleet is never in memory as JSON as a whole."""
     scripts = _Scripts()
-    yield f'{{\n "schema": {_dumped(SCHEMA)}'
+    yield f'{{\n "schema": {dumped(SCHEMA)}'
     for each in fields(plan):
         if each.name != "hosts":
-            yield f",\n {_dumped(each.name)}: {_dumped(as_json(getattr(plan, each.name)))}"
+            yield f",\n {dumped(each.name)}: {dumped(as_json(getattr(plan, each.name)))}"
             continue
         yield ',\n "hosts": ['
         for number, host in enumerate(plan.hosts):
-            yield f"{',' if number else ''}\n  {_dumped(_with_names(host, scripts))}"
+            yield f"{',' if number else ''}\n  {_with_names(host, scripts)}"
         yield "\n ]" if plan.hosts else "]"
     yield ',\n "scripts": {'
     for number, (digest, text) in enumerate(sorted(scripts.written.items())):
-        yield f"{',' if number else ''}\n  {_dumped(digest)}: {text}"
+        yield f"{',' if number else ''}\n  {dumped(digest)}: {text}"
     yield "\n }" if scripts.written else "}"
 
 
@@ -102,13 +102,14 @@ class _Scripts:
 
     def __init__(self) -> None:
         self.written: dict[str, str] = {}
-        self._named: dict[int, Json] = {}  # by the identity of what the plan keeps alive
+        self._named: dict[int, str] = {}  # by the identity of what the plan keeps alive
 
-    def named(self, scripts: Mapping[str, Script]) -> Json:
-        """Return the digests that stand for some scripts, by name."""
+    def named(self, scripts: Mapping[str, Script]) -> str:
+        """Return the digests that stand for some scripts, by name, as JSON."""
         known = self._named.get(id(scripts))
         if known is None:
-            known = self._named[id(scripts)] = {name: self._digest(scripts[name]) for name in sorted(scripts)}
+            names: Json = {name: self._digest(scripts[name]) for name in sorted(scripts)}
+            known = self._named[id(scripts)] = dumped(names)
         return known
 
     def _digest(self, script: Script) -> str:
@@ -119,7 +120,7 @@ class _Scripts:
 
 @lru_cache(maxsize=64)
 def _written(script: Script) -> tuple[str, str]:
-    text = _dumped(as_json(script))
+    text = dumped(as_json(script))
     return _digest(text), text
 
 
@@ -127,16 +128,12 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _with_names(host: HostPlan, scripts: _Scripts) -> Json:
+def _with_names(host: HostPlan, scripts: _Scripts) -> str:
     """Return a host as JSON, with digests for its scripts."""
-    document = {
-        each.name: as_json(getattr(host, each.name)) for each in fields(host) if each.name != "scripts"
-    }
-    return {**document, "scripts": scripts.named(host.scripts)}
-
-
-def _dumped(value: Json) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    others = [
+        (each.name, as_text(getattr(host, each.name))) for each in fields(host) if each.name != "scripts"
+    ]
+    return in_braces([*others, ("scripts", scripts.named(host.scripts))])
 
 
 def load_plan(path: Path) -> PlanFile:
@@ -220,7 +217,7 @@ def _with_scripts(
     """
     known = scripts if isinstance(scripts, dict) else {}
     for digest, script in known.items():
-        if _digest(_dumped(script)) != digest:
+        if _digest(dumped(script)) != digest:
             raise PlanFileError(
                 f"was edited: a script does not fit its digest {digest}",
                 path=path,

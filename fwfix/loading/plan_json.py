@@ -1,12 +1,14 @@
 """Our values as plain JSON, the same for equal values. Pure."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from functools import cache, lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from json import JSONEncoder
 from pathlib import PurePath
+from typing import cast
 
 from fwfix.model.host import SshSettings, WinrmSettings
 from fwfix.model.plan import Change
@@ -18,6 +20,7 @@ Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 # The hosts of a fleet have the same few of these; whoever gets the JSON of one leaves it as it is.
 _SHARED = frozenset({SshSettings, WinrmSettings, Protection, Change, Script})
 
+_ENCODER = JSONEncoder(ensure_ascii=False)
 _AS_IT_IS = frozenset({str, int, bool, float})
 _WRITTEN_AS_TEXT = (IPv4Address, IPv6Address, IPv4Network, IPv6Network, PurePath)
 
@@ -45,6 +48,33 @@ def as_json(value: object) -> Json:
     if isinstance(value, _WRITTEN_AS_TEXT):
         return str(value)
     return _composed(value)
+
+
+def as_text(value: object) -> str:
+    """Return what `dumped` makes of a value's JSON; of values that hosts share only once."""
+    kind: type = type(value)
+    if kind in _SHARED:
+        return _shared_text(value)
+    if kind is tuple:
+        return f"[{', '.join([as_text(item) for item in cast('tuple[object, ...]', value)])}]"
+    if (names := _names_of(kind)) is not None:
+        return in_braces((name, as_text(getattr(value, name))) for name in names)
+    return dumped(as_json(value))
+
+
+def in_braces(items: Iterable[tuple[str, str]]) -> str:
+    """Return an object of names, which need no quoting, and the JSON of their values."""
+    return "{" + ", ".join([f'"{name}": {text}' for name, text in items]) + "}"
+
+
+@lru_cache(maxsize=1024)
+def _shared_text(value: Hashable) -> str:
+    return dumped(as_json(value))
+
+
+def dumped(value: Json) -> str:
+    """Write JSON as it stands in a plan file."""
+    return _ENCODER.encode(value)
 
 
 @lru_cache(maxsize=1024)
