@@ -52,7 +52,11 @@ def as_json(value: object) -> Json:
 
 def as_text(value: object) -> str:
     """Return what `dumped` makes of a value's JSON; of values that hosts share only once."""
+    if value is None:
+        return "null"
     kind: type = type(value)
+    if kind is str:
+        return dumped(cast("str", value))
     if kind in _SHARED:
         return _shared_text(value)
     if kind is tuple:
