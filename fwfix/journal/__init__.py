@@ -9,6 +9,7 @@ from fwfix.journal.values import (
     RunEntry,
     RunStart,
     RunState,
+    StepResult,
 )
 from fwfix.journal.writer import Written
 
@@ -21,5 +22,6 @@ __all__ = [
     "RunEntry",
     "RunStart",
     "RunState",
+    "StepResult",
     "Written",
 ]

@@ -15,24 +15,25 @@ from fwfix.journal.history import History
 from fwfix.journal.lease import Lease
 from fwfix.journal.records import (
     Texts,
-    answer_body,
     encode_hosts,
     insert_hosts,
     insert_run,
     mark_finished,
     mark_resumed,
+    result_body,
     script_body,
     start_body,
+    with_results,
 )
 from fwfix.journal.suggest import taken_run
 from fwfix.journal.transaction import Transaction
-from fwfix.journal.values import RunStart, changes_host
+from fwfix.journal.values import RunStart, StepResult, changes_host
 from fwfix.journal.writer import Job, Writer, Written
 from fwfix.model.host import Host
 from fwfix.model.outcome import HostReport, Outcome, StepRecord
 from fwfix.model.runid import is_run_id
 from fwfix.model.script import Invocation, Result
-from fwfix.report import host_record, maybe_timestamp, step_document, timestamp
+from fwfix.report import host_record, maybe_timestamp, timestamp
 from fwfix.state_dir import prepare_state_dir
 
 _BUSY = timedelta(seconds=10)
@@ -196,6 +197,7 @@ class Journal(History):
         invocation: Invocation | None = None,
         reverts_at: datetime | None = None,
         detail: Mapping[str, object] | None = None,
+        results: Sequence[StepResult] = (),
     ) -> None:
         """Write which steps are about to be taken; take them only when this has returned.
 
@@ -206,15 +208,17 @@ class Journal(History):
             invocation: the script as it will be run, kept word for word.
             reverts_at: when the host restores itself at the latest, if this arms it.
             detail: anything else that a later reader needs; JSON.
+            results: of steps that ended just before.
         """
         texts = Texts()
         script = None if invocation is None else script_body(invocation, texts)
-        body = {
+        body: dict[str, object] = {
             "steps": list(steps),
             "script": script,
             "reverts_at": maybe_timestamp(reverts_at),
             "detail": dict(detail or {}),
         }
+        body = with_results(body, results, texts)
         self._writer.write(self._job(run_id, host, "announced", body, texts=texts, mark=changes_host(steps)))
 
     def record(
@@ -241,12 +245,8 @@ class Journal(History):
                 between loses what the host can be asked again.
         """
         texts = Texts()
-        body = step_document(step) | {
-            "message": step.message,
-            "answer": None if result is None else answer_body(result, texts),
-            "reverts_at": maybe_timestamp(reverts_at),
-            "detail": dict(detail or {}),
-        }
+        ended = StepResult(step=step, answer=result, reverts_at=reverts_at, detail=detail)
+        body = result_body(ended, texts)
         job = self._job(run_id, host, "step", body, texts=texts)
         if wait:
             self._writer.write(job)
@@ -261,11 +261,17 @@ class Journal(History):
         """Write how a host ended, with what the probes met."""
         self.hand_in_host(run_id, report)()
 
-    def hand_in_host(self, run_id: str, report: HostReport) -> Written:
-        """Write how a host ended as `finish_host` does; it is on disk when what is returned has returned."""
-        job = self._job(
-            run_id, report.name, "outcome", host_record(report), mark=True, outcome=report.outcome
-        )
+    def hand_in_host(self, run_id: str, report: HostReport, *, results: Sequence[StepResult] = ()) -> Written:
+        """Write how a host ended as `finish_host` does; it is on disk when what is returned has returned.
+
+        Args:
+            run_id: the run.
+            report: what became of the host.
+            results: of steps that ended just before.
+        """
+        texts = Texts()
+        body = with_results(host_record(report), results, texts)
+        job = self._job(run_id, report.name, "outcome", body, texts=texts, mark=True, outcome=report.outcome)
         return self._writer.hand_in(job)
 
     def finish_run(self, run_id: str, *, exit_code: int, finished_at: datetime | None = None) -> None:

@@ -7,7 +7,7 @@ from typing import cast
 from fwfix.errors import JournalError
 from fwfix.journal.chain import find_faults, sha256
 from fwfix.journal.reading import read_events, read_text
-from fwfix.journal.values import ChainFault, Event, changes_host
+from fwfix.journal.values import ChainFault, Event, changes_host, results_in
 
 _HEADER = (
     "command, target, started_at, operator, controller, fwfix_version, ticket, reason, plan_digest,"
@@ -109,7 +109,7 @@ def _check_texts(connection: sqlite3.Connection, run_id: str, events: list[Event
 
 def texts_of(event: Event) -> Iterator[str]:
     """Yield the digest of every text that an event names."""
-    plan, script, answer = (event.body.get(key) for key in ("plan_sha256", "script", "answer"))
+    plan, script = event.body.get("plan_sha256"), event.body.get("script")
     if event.kind == "started" and isinstance(plan, str):
         yield plan
     if isinstance(script, dict):
@@ -117,6 +117,8 @@ def texts_of(event: Event) -> Iterator[str]:
         yield from script["attachments"].values()
         if "templates_sha256" in script:  # once they stood in the event itself
             yield script["templates_sha256"]
-    if isinstance(answer, dict):
-        yield answer["stdout"]
-        yield answer["stderr"]
+    for result in results_in(event):
+        answer = result.get("answer")
+        if isinstance(answer, dict):
+            yield answer["stdout"]
+            yield answer["stderr"]

@@ -10,7 +10,7 @@ from typing import cast
 from fwfix.errors import JournalError
 from fwfix.journal.hosts import host_from_json
 from fwfix.journal.records import unpack
-from fwfix.journal.values import Event, HostEntry, InForce, RunEntry, RunState, changes_host
+from fwfix.journal.values import Event, HostEntry, InForce, RunEntry, RunState, changes_host, results_in
 from fwfix.model.host import Host
 from fwfix.model.outcome import HostReport, Outcome
 from fwfix.report import read_host_record, read_timestamp
@@ -134,17 +134,21 @@ class _Replay:
     report: HostReport | None = None
 
     def add(self, event: Event) -> None:
+        for result in results_in(event):
+            self.completed.append(cast("str", result["step"]))
+            self._heed(result)
         if event.kind == "announced":
             steps = cast("list[str]", event.body["steps"])
             self.announced.extend(steps)
             if changes_host(steps):
                 self.report = None  # an earlier outcome is no longer the whole story
-        elif event.kind == "step":
-            self.completed.append(cast("str", event.body["step"]))
         elif event.kind == "outcome":
             self.report = read_host_record(event.body)
             return
-        deadline = event.body.get("reverts_at")
+        self._heed(event.body)
+
+    def _heed(self, body: Mapping[str, object]) -> None:
+        deadline = body.get("reverts_at")
         if isinstance(deadline, str):
             self.reverts_at = read_timestamp(deadline)
 

@@ -9,10 +9,10 @@ from functools import lru_cache
 from fwfix.errors import JournalError
 from fwfix.journal.chain import canonical, sha256
 from fwfix.journal.hosts import host_to_json
-from fwfix.journal.values import RunStart
+from fwfix.journal.values import RunStart, StepResult
 from fwfix.model.host import Host
 from fwfix.model.script import Invocation, Result, TemplateOrigin
-from fwfix.report import timestamp
+from fwfix.report import maybe_timestamp, step_document, timestamp
 
 # A script of 30 kB packs to about a quarter; a higher level costs more time than it saves.
 _PACKING = 1
@@ -144,6 +144,22 @@ def answer_body(result: Result, texts: Texts) -> dict[str, object]:
         "stderr": texts.add(result.stderr),
         "took_ms": result.took_ms,
     }
+
+
+def result_body(result: StepResult, texts: Texts) -> dict[str, object]:
+    """Describe how a step ended."""
+    return step_document(result.step) | {
+        "message": result.step.message,
+        "answer": None if result.answer is None else answer_body(result.answer, texts),
+        "reverts_at": maybe_timestamp(result.reverts_at),
+        "detail": dict(result.detail or {}),
+    }
+
+
+def with_results(body: dict[str, object], results: Iterable[StepResult], texts: Texts) -> dict[str, object]:
+    """Add to the body of an event the results that it takes along, if there are any."""
+    taken = [result_body(result, texts) for result in results]
+    return body | {"results": taken} if taken else body
 
 
 def mark_resumed(connection: sqlite3.Connection, run_id: str, *, pid: int) -> None:

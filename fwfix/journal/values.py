@@ -1,12 +1,14 @@
 """What goes into the journal and what comes out of it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import cast
 
 from fwfix.model.host import Host
-from fwfix.model.outcome import HostReport, Outcome
+from fwfix.model.outcome import HostReport, Outcome, StepRecord
+from fwfix.model.script import Result
 
 # Steps that leave a host exactly as it was, whatever becomes of their answer.
 READ_ONLY_STEPS = frozenset({"connect", "observe", "baseline", "probe", "verify", "check", "ask", "done"})
@@ -71,6 +73,32 @@ class Event:
     body: Mapping[str, object]
     previous: str
     digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepResult:
+    """How a step ended, and what the host answered.
+
+    Attributes:
+        answer: kept word for word.
+        reverts_at: when the host restores itself at the latest, if that is known better now.
+        detail: anything else that a later reader needs; JSON.
+    """
+
+    step: StepRecord
+    answer: Result | None = None
+    reverts_at: datetime | None = None
+    detail: Mapping[str, object] | None = None
+
+
+def results_in(event: Event) -> Sequence[Mapping[str, object]]:
+    """Return the results of steps that an event tells of, oldest first.
+
+    A result stands in an event of its own, or in the next one of its host where that followed at once.
+    """
+    if event.kind == "step":
+        return (event.body,)
+    return cast("Sequence[Mapping[str, object]]", event.body.get("results", ()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

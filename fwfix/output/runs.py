@@ -1,10 +1,11 @@
 """Runs of the journal for people: a table, and one run with its history."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import tzinfo
 
 from fwfix.journal import Event, RunEntry, RunState
 from fwfix.journal.documents import reports_of
+from fwfix.journal.values import results_in
 from fwfix.model.outcome import RunReport
 from fwfix.model.wording import plural
 from fwfix.output.summary import summary_lines
@@ -60,7 +61,7 @@ def run_lines(run: RunEntry, events: Sequence[Event], *, zone: tzinfo | None = N
         yield Line("its controller is gone; next: `fwfix runs recover`", Style.BAD)
     yield Line()
     for event in events:
-        yield Line(_event(event), Style.FAINT)
+        yield from (Line(said, Style.FAINT) for said in _event(event))
     yield Line()
     yield from summary_lines(_as_report(run), zone=zone)
 
@@ -82,22 +83,32 @@ def _as_report(run: RunEntry) -> RunReport:
     )
 
 
-def _event(event: Event) -> str:
+def _event(event: Event) -> Iterator[str]:
+    begin = f"{event.at}  {event.host or '(run)'}  "
+    for result in results_in(event):
+        yield begin + _result(result)
+    if event.kind != "step":
+        yield begin + _said(event)
+
+
+def _result(result: Mapping[str, object]) -> str:
+    """Say how a step ended."""
+    said = f"{result.get('step')} {'done' if result.get('ok') else 'failed'} ({result.get('took_ms')} ms)"
+    return f"{said}: {result['message']}" if result.get("message") else said
+
+
+def _said(event: Event) -> str:
     body = event.body
     match event.kind:
         case "announced":
             steps = body.get("steps")
-            said = f"begins {', '.join(map(str, steps))}" if isinstance(steps, list) else "begins"
-        case "step":
-            said = f"{body.get('step')} {'done' if body.get('ok') else 'failed'} ({body.get('took_ms')} ms)"
-            said += f": {body['message']}" if body.get("message") else ""
+            return f"begins {', '.join(map(str, steps))}" if isinstance(steps, list) else "begins"
         case "outcome":
             probes = body.get("probes")
             met = f" ({plural(len(probes), 'probe')} recorded)" if isinstance(probes, list) and probes else ""
-            said = f"is {body.get('outcome')}{met}"
+            return f"is {body.get('outcome')}{met}"
         case _:
-            said = _of_run(event)
-    return f"{event.at}  {event.host or '(run)'}  {said}"
+            return _of_run(event)
 
 
 def _of_run(event: Event) -> str:

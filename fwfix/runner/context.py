@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from fwfix.drivers.base import Counter, Driver, Stamp
 from fwfix.errors import FwfixError
 from fwfix.executors.base import Connector, Executor
-from fwfix.journal import Written
+from fwfix.journal import StepResult, Written
 from fwfix.model.host import Host, Platform
 from fwfix.model.observation import Observation
 from fwfix.model.outcome import HostReport, StepRecord
@@ -30,6 +30,9 @@ def nothing_to_wait_for() -> None:
 class Log:
     """Where steps are written down; durable, with all before, when `announce` or `finish` returns.
 
+    Both take along the `results` of steps that ended just before; `record` is for a step after which
+    something else is done first.
+
     This one writes nowhere.
     """
 
@@ -39,6 +42,7 @@ class Log:
         *steps: str,
         invocation: Invocation | None = None,
         reverts_at: datetime | None = None,
+        results: Sequence[StepResult] = (),
     ) -> None:
         """Write down what is about to be done on a host; it is done only when this has returned."""
 
@@ -52,13 +56,13 @@ class Log:
     ) -> None:
         """Write down how a step ended and what the host answered; a kill before the next call may lose it."""
 
-    def finish(self, report: HostReport) -> None:
+    def finish(self, report: HostReport, *, results: Sequence[StepResult] = ()) -> None:
         """Write down what became of a host."""
-        self.hand_in(report)()
+        self.hand_in(report, results=results)()
 
-    def hand_in(self, report: HostReport) -> Written:
+    def hand_in(self, report: HostReport, *, results: Sequence[StepResult] = ()) -> Written:
         """Write down what became of a host; it is durable when what is returned has returned."""
-        del report
+        del report, results
         return nothing_to_wait_for
 
     def without_outcomes(self) -> "Log":

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from fwfix.errors import FwfixError, HostError, JournalError, SecretError
+from fwfix.errors import FwfixError, HostError, SecretError
 from fwfix.executors.base import Executor
-from fwfix.journal import Written
+from fwfix.journal import StepResult, Written
 from fwfix.model.host import Host
 from fwfix.model.observation import Observation
 from fwfix.model.outcome import HostReport, Outcome
@@ -234,19 +234,19 @@ class Fleet:
         options = Options(accept_unproven=accepted, recheck=self._recheck)
         with HostRun(plan, self._context, lookout=self._lookout, options=options, prepared=prepared) as run:
             try:
-                return self._handed_in(run.run())
+                return self._handed_in(run.run(), results=run.untold)
             except Exception as error:  # noqa: BLE001 - the one place: a bug or a full disk ends no other host's life
                 return _Ended(run.abandon(self._broken(error)), nothing_to_wait_for)
 
-    def _handed_in(self, report: HostReport) -> _Ended:
-        return _Ended(report, self._context.log.hand_in(report))
+    def _handed_in(self, report: HostReport, *, results: Sequence[StepResult] = ()) -> _Ended:
+        return _Ended(report, self._context.log.hand_in(report, results=results))
 
     def _shown(self, ended: _Ended) -> HostReport:
         """Show what became of a host, once that is on disk, and return it."""
         report = ended.report
         try:
             ended.written()
-        except JournalError as error:
+        except FwfixError as error:
             report = replace(report, reason=self._broken(error))
         self._context.observer.host_done(report)
         return report

@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import ClassVar, Self
 
 from fwfix.errors import FwfixError, HostError
 from fwfix.executors.base import Executor
+from fwfix.journal import StepResult
 from fwfix.lifecycle import (
     Answered,
     Checked,
@@ -102,6 +104,7 @@ class HostRun:
         self._before: tuple[Reading, ...] = ()
         self._probes: tuple[Probe, ...] = ()
         self._steps: list[StepRecord] = []
+        self._untold: list[StepResult] = []
         self._notes: list[str] = []
         self._asked = 0
         self._result: Result | None = None
@@ -131,8 +134,18 @@ class HostRun:
             self._note_pending()
         return self._report(self._state)
 
+    @property
+    def untold(self) -> Sequence[StepResult]:
+        """Results that the journal does not know yet: it is told with what comes next, at once."""
+        return tuple(self._untold)
+
     def abandon(self, reason: Reason) -> HostReport:
         """Report what is certain when no further step may be taken, because the controller is not well."""
+        for result in self._untold:
+            with suppress(FwfixError):  # it is not well, and a host can be asked again
+                self._context.log.record(
+                    self._plan.host.name, result.step, result=result.answer, reverts_at=result.reverts_at
+                )
         outcome = Outcome.UNKNOWN if self._state.sent else Outcome.FAILED
         return self._report(replace(self._state, outcome=self._state.outcome or outcome, reason=reason))
 
@@ -168,7 +181,14 @@ class HostRun:
         self, step: Step, invocation: Invocation | None = None, reverts_at: datetime | None = None
     ) -> None:
         steps = (step, _FOLLOWING[step]) if step in _FOLLOWING else (step,)
-        self._context.log.announce(self._plan.host.name, *steps, invocation=invocation, reverts_at=reverts_at)
+        self._context.log.announce(
+            self._plan.host.name,
+            *steps,
+            invocation=invocation,
+            reverts_at=reverts_at,
+            results=tuple(self._untold),
+        )
+        self._untold.clear()
 
     def _record(self, step: Step, event: Event, *, at: datetime, started: float) -> None:
         reason = getattr(event, "reason", None)
@@ -183,12 +203,11 @@ class HostRun:
         )
         self._steps.append(record)
         pending = event.reverts_at if isinstance(event, Answered) else None
-        self._context.log.record(
-            self._plan.host.name,
-            record,
-            result=self._result,
-            reverts_at=None if pending is None else self._context.wall_at(pending),
-        )
+        reverts_at = None if pending is None else self._context.wall_at(pending)
+        if step in _FOLLOWING:
+            self._context.log.record(self._plan.host.name, record, result=self._result, reverts_at=reverts_at)
+        else:
+            self._untold.append(StepResult(step=record, answer=self._result, reverts_at=reverts_at))
 
     # --- the steps -------------------------------------------------------------------------
 

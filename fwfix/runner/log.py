@@ -1,9 +1,10 @@
 """The journal as the runner sees it: one run, steps by name."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from fwfix.journal import Journal, Written
+from fwfix.journal import Journal, StepResult, Written
 from fwfix.model.outcome import HostReport, StepRecord
 from fwfix.model.script import Invocation, Result
 from fwfix.runner.context import Log, nothing_to_wait_for
@@ -27,9 +28,12 @@ class JournalLog(Log):
         *steps: str,
         invocation: Invocation | None = None,
         reverts_at: datetime | None = None,
+        results: Sequence[StepResult] = (),
     ) -> None:
         """Make steps durable before the first of them is taken."""
-        self.journal.announce(self.run_id, host, steps, invocation=invocation, reverts_at=reverts_at)
+        self.journal.announce(
+            self.run_id, host, steps, invocation=invocation, reverts_at=reverts_at, results=results
+        )
 
     def record(
         self,
@@ -42,9 +46,11 @@ class JournalLog(Log):
         """Write the result of a step; it is durable before the next one is announced."""
         self.journal.record(self.run_id, host, record, result=result, reverts_at=reverts_at, wait=False)
 
-    def hand_in(self, report: HostReport) -> Written:
+    def hand_in(self, report: HostReport, *, results: Sequence[StepResult] = ()) -> Written:
         """Write the outcome of a host with its evidence."""
-        return self.journal.hand_in_host(self.run_id, report) if self.outcomes else nothing_to_wait_for
+        if not self.outcomes:
+            return nothing_to_wait_for
+        return self.journal.hand_in_host(self.run_id, report, results=results)
 
     def without_outcomes(self) -> "JournalLog":
         """Return the same without the last word on a host."""

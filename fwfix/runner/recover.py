@@ -1,9 +1,9 @@
 """Finish what a killed controller left: ask each host what its file says, and bring it to a known state."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from fwfix.journal import HostEntry, RunEntry
+from fwfix.journal import HostEntry, RunEntry, StepResult
 from fwfix.lifecycle import CHANGING, State, Step
 from fwfix.model.outcome import HostReport, Outcome
 from fwfix.model.plan import HostPlan, PlannedOutcome, Reason
@@ -57,11 +57,11 @@ def recover_host(
         cause=_UNCONFIRMED,
     )
     with HostRun(plan, context, lookout=lookout, options=Options(), start=start) as life:
-        return _finished(life.run(), context)
+        return _finished(life.run(), context, results=life.untold)
 
 
-def _finished(report: HostReport, context: RunContext) -> HostReport:
+def _finished(report: HostReport, context: RunContext, *, results: Sequence[StepResult] = ()) -> HostReport:
     """Write down what became of a host, and show it then."""
-    context.log.finish(report)
+    context.log.finish(report, results=results)
     context.observer.host_done(report)
     return report

@@ -4,16 +4,18 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from fwfix.errors import JournalError
-from fwfix.journal import Journal, RunStart
+from fwfix.journal import Journal, RunStart, StepResult
 from fwfix.journal.database import FILE_NAME
 from fwfix.model.host import Host, Platform
-from fwfix.model.outcome import StepRecord
+from fwfix.model.outcome import HostReport, Outcome, StepRecord
 from fwfix.model.script import Result
 
 RUN = "20261121T220003Z-4f2a"
@@ -110,3 +112,36 @@ def test_a_run_that_another_process_went_on_with_keeps_one_chain(journal: Journa
     journal.announce(RUN, "a", ["apply"])
     assert kinds(journal) == ["started", "announced", "odd", "step", "announced"]
     assert journal.check() == ()
+
+
+def test_results_that_the_next_event_takes_along_count_as_those_in_events_of_their_own(
+    journal: Journal,
+) -> None:
+    reverts_at = AT + timedelta(seconds=120)
+    journal.announce(RUN, "a", ["observe", "baseline"])
+    journal.record(RUN, "a", replace(STEP, step="observe"), wait=False)
+    baseline = StepResult(step=replace(STEP, step="baseline"))
+    journal.announce(RUN, "a", ["arm"], results=[baseline])
+    armed = StepResult(step=STEP, answer=ANSWER, reverts_at=reverts_at)
+    journal.announce(RUN, "a", ["apply"], results=[armed])
+    assert kinds(journal) == ["started", "announced", "step", "announced", "announced"]
+    entry = journal.host(RUN, "a")
+    assert entry.completed == ("observe", "baseline", "arm")  # nothing is known of apply
+    assert entry.reverts_at == reverts_at
+    report = HostReport(name="a", address="10.0.0.1", platform="linux", outcome=Outcome.APPLIED)
+    journal.hand_in_host(RUN, report, results=[StepResult(step=replace(STEP, step="apply"))])()
+    entry = journal.host(RUN, "a")
+    assert entry.completed == ("observe", "baseline", "arm", "apply")
+    assert entry.report == report
+    assert journal.check() == ()
+
+
+def test_a_change_of_an_answer_that_an_announcement_took_along_shows(
+    journal: Journal, tmp_path: Path
+) -> None:
+    journal.announce(RUN, "a", ["apply"], results=[StepResult(step=STEP, answer=ANSWER)])
+    assert journal.text(sha256(b"the answer").hexdigest()) == "the answer"
+    with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as other:
+        other.execute("UPDATE texts SET packed = 'another' WHERE packed = 'the answer'")
+    (fault,) = journal.check()
+    assert "a text that it names was changed" in fault.message

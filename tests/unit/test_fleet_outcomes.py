@@ -1,6 +1,6 @@
 """What becomes of a host is shown only once it is on disk, and stops the run where it cannot be written."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -8,6 +8,7 @@ from fwfix.drivers.base import Stamp
 from fwfix.drivers.linux import LinuxDriver
 from fwfix.errors import JournalError, UnreachableError
 from fwfix.executors.scripted import ScriptedConnector
+from fwfix.journal import StepResult
 from fwfix.model.host import Host, Platform
 from fwfix.model.outcome import HostReport, Outcome
 from fwfix.model.plan import HostPlan, Plan, PlannedOutcome
@@ -35,7 +36,9 @@ class SlowDisk(Log):
     told: Told
     full: bool = False
 
-    def hand_in(self, report: HostReport) -> Callable[[], None]:
+    def hand_in(self, report: HostReport, *, results: Sequence[StepResult] = ()) -> Callable[[], None]:
+        del results
+
         def written() -> None:
             if self.full:
                 raise JournalError("The disk is full.", next="Make room.")

@@ -1,6 +1,7 @@
 """What the journal hears of a host's life: every step before it is taken, with the script that takes it."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from ipaddress import ip_network
@@ -8,8 +9,9 @@ from ipaddress import ip_network
 from fwfix.drivers.base import Stamp
 from fwfix.drivers.linux import LinuxDriver
 from fwfix.executors.scripted import ScriptedConnector, answered
+from fwfix.journal import StepResult
 from fwfix.model.host import Host, Platform
-from fwfix.model.outcome import HostReport, Outcome
+from fwfix.model.outcome import HostReport, Outcome, StepRecord
 from fwfix.model.policy import Action, Protection, Protocol, Service
 from fwfix.model.script import Invocation, Result
 from fwfix.output.observe import Nobody
@@ -34,6 +36,18 @@ class Diary(Log):
     """Writes down, in one order, what was announced and what was run."""
 
     lines: list[str] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
+
+    def record(
+        self,
+        host: str,
+        record: StepRecord,
+        *,
+        result: Result | None = None,
+        reverts_at: datetime | None = None,
+    ) -> None:
+        del host, result, reverts_at
+        self.told.append(record.step)
 
     def announce(
         self,
@@ -41,8 +55,10 @@ class Diary(Log):
         *steps: str,
         invocation: Invocation | None = None,
         reverts_at: datetime | None = None,
+        results: Sequence[StepResult] = (),
     ) -> None:
         del host, reverts_at
+        self.told += [result.step.step for result in results]
         self.lines.append(f"announced {' '.join(steps)}: {invocation.script.name if invocation else '-'}")
 
     def answer(self, _: Host, invocation: Invocation) -> Result:
@@ -91,7 +107,9 @@ def live(diary: Diary) -> HostReport:
     )
     plan = plan_host(HOST, inputs)
     with HostRun(plan, context, lookout=Lookout(context, (), renderer), options=Options()) as run:
-        return run.run()
+        report = run.run()
+        diary.told += [result.step.step for result in run.untold]
+        return report
 
 
 def test_every_step_is_announced_before_it_is_taken_and_what_only_looks_with_the_one_before() -> None:
@@ -110,3 +128,10 @@ def test_every_step_is_announced_before_it_is_taken_and_what_only_looks_with_the
         "announced check: -",
         "ran observe",
     ]
+
+
+def test_every_result_is_told_once_and_in_order_alone_or_with_what_follows() -> None:
+    diary = Diary()
+    report = live(diary)
+    assert diary.told == [step.step for step in report.steps]
+    assert diary.told == ["observe", "baseline", "arm", "apply", "verify", "revert", "check"]
