@@ -161,6 +161,8 @@ def _hex_endpoint(text: str) -> tuple[Address, int]:
     return address, int(port, 16)
 
 
+# A host is looked at several times within seconds, and its addresses stay the same.
+@lru_cache(maxsize=1024)
 def parse_addresses(text: str) -> tuple[InterfaceAddress, ...]:
     """Read `ip -o addr`: the global addresses, in the order of the interfaces."""
     found = []
@@ -180,6 +182,7 @@ def parse_addresses(text: str) -> tuple[InterfaceAddress, ...]:
     return tuple(found)
 
 
+@lru_cache(maxsize=1024)
 def parse_ssh_connection(text: str) -> tuple[Address | None, Address | None, int]:
     """Read `$SSH_CONNECTION`: our address, the host's own, and its port; None and 0 where it is empty."""
     words = text.split()
