@@ -168,7 +168,12 @@ def test_a_controller_killed_at_any_moment_leaves_every_twin_confirmed_or_as_it_
     truth = {"confirmed": {"applied"}, "reverted": {"reverted"}, "": {"skipped", "failed", "reverted"}}
     for name, outcome in said.items():
         assert outcome in truth[ended_well[name]], (name, outcome, ended_well[name])
-    assert {name for name, ended in ended_well.items() if ended} <= set(said)
+    missed = {name for name, ended in ended_well.items() if ended} - set(said)
+    # What was confirmed may have been written down before the controller died.
+    assert missed <= MAY_BE_CONFIRMED
+    for name in missed:
+        (run_id,) = site.records(name)
+        assert site.fwfix.run("runs", "show", run_id, code=0).outcome(name) == "applied"
     assert site.fwfix.run("runs", "recover", code=0).document["hosts"] == []
 
 
