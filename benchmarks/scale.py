@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
+import fwfix.cli  # noqa: F401 - how often Python looks for cycles, as in the program
 from fwfix.drivers.base import Stamp
 from fwfix.drivers.linux import LinuxDriver
 from fwfix.executors.base import Executor

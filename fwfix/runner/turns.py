@@ -1,6 +1,5 @@
 """Who works at once: so many turns, and a host that stays silent gives its turn to the next one meanwhile."""
 
-import gc
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,9 +17,6 @@ SILENT_SECONDS = 2.0
 MOST_TIMES = 4
 # How often to look whether somebody is silent.
 _LOOK_SECONDS = 0.25
-
-# Our values refer to each other in no circle, and to look for circles among thousands of plans takes time.
-_MADE_BETWEEN = 50_000
 
 _here = threading.local()
 
@@ -80,8 +76,6 @@ class Turns(Generic[T, R]):
 
     def results(self) -> Iterator[tuple[T, R]]:
         """Yield as items end; what an item raised is raised here, and nothing more is begun then."""
-        often = gc.get_threshold()
-        gc.set_threshold(_MADE_BETWEEN, *often[1:])
         try:
             while True:
                 self._begin()
@@ -95,7 +89,6 @@ class Turns(Generic[T, R]):
                     raise turn.error
                 yield turn.item, turn.result  # type: ignore[misc]  # there is a result without an error
         finally:
-            gc.set_threshold(*often)
             for _ in self._threads:
                 self._todo.put(None)
             for thread in self._threads:
