@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -88,7 +89,8 @@ class Lookout:
         self._silent: set[str] = set()
         self._opening = {name: threading.Lock() for name in self._hosts}
         self._turns = {name: threading.BoundedSemaphore(AT_ONCE) for name in self._hosts}
-        self._found: dict[tuple[str, str], Vantage] = {}
+        # By host: hosts are tested at once, and none of them must look through what concerns the others.
+        self._found: defaultdict[str, dict[str, Vantage]] = defaultdict(dict)
 
     def targets(self, plan: HostPlan) -> tuple[Target, ...]:
         """Return what is tested from this machine."""
@@ -96,7 +98,7 @@ class Lookout:
 
     def vantages(self, plan: HostPlan) -> tuple[Vantage, ...]:
         """Return every vantage with its addresses as the host sees them, as far as known."""
-        others = tuple(vantage for (host, _), vantage in self._found.items() if host == plan.host.name)
+        others = self._found[plan.host.name].values()
         ours = controller_sources(plan, direct=self._is_direct(plan.host))
         return (Vantage(name=CONTROLLER, sources=ours), *others)
 
@@ -169,7 +171,7 @@ class Lookout:
             invocation = connect_invocation(self._renderer, targets, seconds=seconds)
             result = self._executor(name).run(invocation, deadline=time.monotonic() + seconds + 10)
         readings, sources = read_readings(result, targets)
-        self._found[plan.host.name, name] = Vantage(name=name, sources=sources)
+        self._found[plan.host.name][name] = Vantage(name=name, sources=sources)
         return tuple(replace(each, settled=_is_settled(each, seconds)) for each in readings)
 
     def _by_knocking(
@@ -186,7 +188,7 @@ class Lookout:
             # Our own session comes out of the jump host too: whom the host sees there, it sees here.
             seen = plan.controller_address if in_front else None
             sources = {} if seen is None else {Family.of(seen): seen}
-            self._found[plan.host.name, name] = Vantage(name=name, sources=sources, certain=False)
+            self._found[plan.host.name][name] = Vantage(name=name, sources=sources, certain=False)
         return tuple(replace(each, settled=each.settled or _is_settled(each, seconds)) for each in readings)
 
     def _executor(self, name: str) -> Executor:
