@@ -64,7 +64,8 @@ class Terminal:
 
 def _apply(site: "Site", **environment: str) -> Terminal:
     terminal = Terminal(site.fwfix.bare("apply", "-i", str(site.fwfix.inventory)), **environment)
-    terminal.await_text("[y/N]")
+    # With its last blank: until then Python's input() misses a signal.
+    terminal.await_text("[y/N]: ")
     assert "FWFIX-" in terminal.shown
     return terminal
 
@@ -110,7 +111,7 @@ def test_who_was_turned_away_is_shown_before_the_question_whether_to_go_on(make_
 def test_ctrl_c_at_the_question_leaves_at_once(site: "Site") -> None:
     terminal = _apply(site)
     terminal.type("\x03")
-    assert terminal.end() == 130
+    assert terminal.end() == 130, terminal.shown
     assert site.states() == {}
 
 
