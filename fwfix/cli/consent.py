@@ -1,5 +1,7 @@
 """Ask before anything changes; without a terminal somebody must have said --yes."""
 
+import os
+import select
 import signal
 import sys
 from collections.abc import Iterator
@@ -33,11 +35,39 @@ def ask(question: str, *, yes: bool) -> None:
         return
     try:
         with _ended_by_ctrl_c():
-            agreed = typer.confirm(question, default=False, err=True)
-    except typer.Abort:
+            agreed = _agrees(question)
+    except (KeyboardInterrupt, EOFError):
         raise InterruptedRunError("nothing was changed: you did not answer") from None
     if not agreed:
         raise RefusedError("nothing was changed: you said no")
+
+
+def _agrees(question: str) -> bool:
+    while True:
+        typer.echo(f"{question} [y/N]: ", nl=False, err=True)
+        _await_line()
+        line = sys.stdin.readline()
+        if not line:
+            raise EOFError
+        answer = line.strip().lower()
+        if answer in {"", "n", "no", "y", "yes"}:
+            return answer in {"y", "yes"}
+        typer.echo("Please answer y or n.", err=True)
+
+
+def _await_line() -> None:
+    """Wait for an answer or a signal: one that comes right before Python begins to read would go unheard."""
+    if os.name == "nt":
+        return
+    receiving, sending = os.pipe()
+    os.set_blocking(sending, False)
+    before = signal.set_wakeup_fd(sending, warn_on_full_buffer=False)
+    try:
+        select.select([sys.stdin, receiving], [], [])
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(receiving)
+        os.close(sending)
 
 
 @contextmanager
