@@ -1,7 +1,7 @@
 """Ask before anything changes; without a terminal somebody must have said --yes."""
 
 import os
-import select
+import selectors
 import signal
 import sys
 from collections.abc import Iterator
@@ -63,7 +63,11 @@ def _await_line() -> None:
     os.set_blocking(sending, False)
     before = signal.set_wakeup_fd(sending, warn_on_full_buffer=False)
     try:
-        select.select([sys.stdin, receiving], [], [])
+        # Not select(): it refuses descriptors beyond 1023, and a fleet's connections may be open already.
+        with selectors.DefaultSelector() as both:
+            both.register(sys.stdin, selectors.EVENT_READ)
+            both.register(receiving, selectors.EVENT_READ)
+            both.select()
     finally:
         signal.set_wakeup_fd(before)
         os.close(receiving)
