@@ -98,7 +98,7 @@ class Lookout:
 
     def vantages(self, plan: HostPlan) -> tuple[Vantage, ...]:
         """Return every vantage with its addresses as the host sees them, as far as known."""
-        others = self._found[plan.host.name].values()
+        others = self._found.get(plan.host.name, {}).values()
         ours = controller_sources(plan, direct=self._is_direct(plan.host))
         return (Vantage(name=CONTROLLER, sources=ours), *others)
 
