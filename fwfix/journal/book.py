@@ -30,9 +30,9 @@ from fwfix.journal.transaction import Transaction
 from fwfix.journal.values import RunStart, StepResult, changes_host
 from fwfix.journal.writer import Job, Writer, Written
 from fwfix.model.host import Host
-from fwfix.model.outcome import HostReport, Outcome, StepRecord
+from fwfix.model.outcome import HostReport, Outcome
 from fwfix.model.runid import is_run_id
-from fwfix.model.script import Invocation, Result
+from fwfix.model.script import Invocation
 from fwfix.report import host_record, maybe_timestamp, timestamp
 from fwfix.state_dir import prepare_state_dir
 
@@ -221,33 +221,18 @@ class Journal(History):
         body = with_results(body, results, texts)
         self._writer.write(self._job(run_id, host, "announced", body, texts=texts, mark=changes_host(steps)))
 
-    def record(
-        self,
-        run_id: str,
-        host: str,
-        step: StepRecord,
-        *,
-        result: Result | None = None,
-        reverts_at: datetime | None = None,
-        detail: Mapping[str, object] | None = None,
-        wait: bool = True,
-    ) -> None:
+    def record(self, run_id: str, host: str, result: StepResult, *, wait: bool = True) -> None:
         """Write the result of a step, and what the host answered.
 
         Args:
             run_id: the run.
             host: its host.
-            step: what was done.
-            result: the answer, kept word for word.
-            reverts_at: when the host restores itself at the latest, if that is known better now.
-            detail: anything else that a later reader needs; JSON.
+            result: what was done, and what came of it.
             wait: False to go on before it is on disk. It is there before the next announcement; a kill in
                 between loses what the host can be asked again.
         """
         texts = Texts()
-        ended = StepResult(step=step, answer=result, reverts_at=reverts_at, detail=detail)
-        body = result_body(ended, texts)
-        job = self._job(run_id, host, "step", body, texts=texts)
+        job = self._job(run_id, host, "step", result_body(result, texts), texts=texts)
         if wait:
             self._writer.write(job)
         else:

@@ -12,7 +12,7 @@ from fwfix.executors.base import Connector, Executor
 from fwfix.journal import StepResult, Written
 from fwfix.model.host import Host, Platform
 from fwfix.model.observation import Observation
-from fwfix.model.outcome import HostReport, StepRecord
+from fwfix.model.outcome import HostReport
 from fwfix.model.plan import Reason
 from fwfix.model.policy import Service
 from fwfix.model.script import Invocation, Result
@@ -46,14 +46,7 @@ class Log:
     ) -> None:
         """Write down what is about to be done on a host; it is done only when this has returned."""
 
-    def record(
-        self,
-        host: str,
-        record: StepRecord,
-        *,
-        result: Result | None = None,
-        reverts_at: datetime | None = None,
-    ) -> None:
+    def record(self, host: str, result: StepResult) -> None:
         """Write down how a step ended and what the host answered; a kill before the next call may lose it."""
 
     def finish(self, report: HostReport, *, results: Sequence[StepResult] = ()) -> None:

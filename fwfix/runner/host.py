@@ -143,9 +143,7 @@ class HostRun:
         """Report what is certain when no further step may be taken, because the controller is not well."""
         for result in self._untold:
             with suppress(FwfixError):  # it is not well, and a host can be asked again
-                self._context.log.record(
-                    self._plan.host.name, result.step, result=result.answer, reverts_at=result.reverts_at
-                )
+                self._context.log.record(self._plan.host.name, result)
         outcome = Outcome.UNKNOWN if self._state.sent else Outcome.FAILED
         return self._report(replace(self._state, outcome=self._state.outcome or outcome, reason=reason))
 
@@ -204,10 +202,11 @@ class HostRun:
         self._steps.append(record)
         pending = event.reverts_at if isinstance(event, Answered) else None
         reverts_at = None if pending is None else self._context.wall_at(pending)
-        if step in _FOLLOWING:
-            self._context.log.record(self._plan.host.name, record, result=self._result, reverts_at=reverts_at)
+        result = StepResult(step=record, answer=self._result, reverts_at=reverts_at)
+        if step is Step.APPLY:  # to verify it takes a while, and whoever looks meanwhile must see it
+            self._context.log.record(self._plan.host.name, result)
         else:
-            self._untold.append(StepResult(step=record, answer=self._result, reverts_at=reverts_at))
+            self._untold.append(result)
 
     # --- the steps -------------------------------------------------------------------------
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from fwfix.journal import Journal, StepResult, Written
-from fwfix.model.outcome import HostReport, StepRecord
-from fwfix.model.script import Invocation, Result
+from fwfix.model.outcome import HostReport
+from fwfix.model.script import Invocation
 from fwfix.runner.context import Log, nothing_to_wait_for
 
 
@@ -35,16 +35,9 @@ class JournalLog(Log):
             self.run_id, host, steps, invocation=invocation, reverts_at=reverts_at, results=results
         )
 
-    def record(
-        self,
-        host: str,
-        record: StepRecord,
-        *,
-        result: Result | None = None,
-        reverts_at: datetime | None = None,
-    ) -> None:
+    def record(self, host: str, result: StepResult) -> None:
         """Write the result of a step; it is durable before the next one is announced."""
-        self.journal.record(self.run_id, host, record, result=result, reverts_at=reverts_at, wait=False)
+        self.journal.record(self.run_id, host, result, wait=False)
 
     def hand_in(self, report: HostReport, *, results: Sequence[StepResult] = ()) -> Written:
         """Write the outcome of a host with its evidence."""

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 from fwfix.errors import FwfixError, UnreachableError
 from fwfix.executors.base import Executor
+from fwfix.journal import StepResult
 from fwfix.model.host import Host
 from fwfix.model.observation import Observation
 from fwfix.model.outcome import StepRecord
@@ -67,7 +68,8 @@ class HostSteps:
             took = round((time.monotonic() - started) * 1000)
             record = StepRecord(step=step, ok=not message, at=at, took_ms=took, message=message)
             self.records.append(record)
-            self._context.log.record(self.host.name, record, result=answers[0] if answers else None)
+            result = StepResult(step=record, answer=answers[0] if answers else None)
+            self._context.log.record(self.host.name, result)
 
     def _connected(self) -> Executor:
         if self._executor is None:

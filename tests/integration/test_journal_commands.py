@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 from fwfix.cli import main, runs
 from fwfix.cli.options import Program
 from fwfix.errors import JournalError, UsageError
-from fwfix.journal import Journal, RunStart
+from fwfix.journal import Journal, RunStart, StepResult
 from fwfix.journal.chain import canonical
 from fwfix.model.host import Host, Platform
 from fwfix.model.outcome import (
@@ -72,7 +72,7 @@ def state(tmp_path: Path) -> Path:
             journal.announce(RUN, host.name, ["arm"], invocation=Invocation(script=script))
         record = StepRecord(step="arm", ok=True, at=START, took_ms=31)
         answer = Answer(exit_code=0, stdout="state=armed \x1b[2J\n", stderr="", took_ms=30)
-        journal.record(RUN, "good", record, result=answer)
+        journal.record(RUN, "good", StepResult(step=record, answer=answer))
         journal.finish_host(RUN, ended("good", Outcome.APPLIED, probes=(PROBE,)))
         reason = Reason(code="probe-open", message="=cmd|'/c calc'\x1b[2J", next="look")
         journal.finish_host(RUN, ended("bad", Outcome.REVERTED, reason=reason))

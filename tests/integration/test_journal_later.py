@@ -22,6 +22,8 @@ RUN = "20261121T220003Z-4f2a"
 AT = datetime(2026, 11, 21, 22, 0, 3, tzinfo=UTC)
 STEP = StepRecord(step="arm", ok=True, at=AT, took_ms=3)
 ANSWER = Result(exit_code=0, stdout="the answer", stderr="", took_ms=3)
+SAID_NOTHING = StepResult(step=STEP)
+ANSWERED = StepResult(step=STEP, answer=ANSWER)
 
 
 @pytest.fixture
@@ -49,7 +51,7 @@ def test_a_result_is_on_disk_before_the_next_announcement_and_shares_its_flush(j
     before = journal.commits
     for number in range(5):
         journal.announce(RUN, "a", ["arm"], detail={"number": number})
-        journal.record(RUN, "a", STEP, result=ANSWER, wait=False)
+        journal.record(RUN, "a", ANSWERED, wait=False)
     journal.announce(RUN, "a", ["apply"])
     assert kinds(journal) == ["started", *["announced", "step"] * 5, "announced"]
     assert journal.commits - before == 6  # with a flush for every event it would be 11
@@ -57,14 +59,14 @@ def test_a_result_is_on_disk_before_the_next_announcement_and_shares_its_flush(j
 
 
 def test_a_result_that_nobody_follows_is_on_disk_soon(journal: Journal) -> None:
-    journal.record(RUN, "a", STEP, wait=False)
+    journal.record(RUN, "a", SAID_NOTHING, wait=False)
     end = time.monotonic() + 10
     while kinds(journal) != ["started", "step"]:
         assert time.monotonic() < end
 
 
 def test_a_result_is_written_when_the_journal_is_closed(journal: Journal, tmp_path: Path) -> None:
-    journal.record(RUN, "a", STEP, wait=False)
+    journal.record(RUN, "a", SAID_NOTHING, wait=False)
     journal.close()
     with Journal.open(tmp_path) as again:
         assert kinds(again) == ["started", "step"]
@@ -76,7 +78,7 @@ def test_a_result_that_the_disk_refused_is_written_with_the_next_event(
 ) -> None:
     with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        journal.record(RUN, "a", STEP, result=ANSWER, wait=False)
+        journal.record(RUN, "a", ANSWERED, wait=False)
         with pytest.raises(JournalError, match="another process"):
             journal.announce(RUN, "a", ["apply"])
         other.execute("ROLLBACK")
@@ -86,7 +88,7 @@ def test_a_result_that_the_disk_refused_is_written_with_the_next_event(
 
 
 def test_a_result_that_can_never_be_written_lets_nothing_more_be_announced(journal: Journal) -> None:
-    journal.record("20261121T220004Z-0000", "a", STEP, wait=False)
+    journal.record("20261121T220004Z-0000", "a", SAID_NOTHING, wait=False)
     journal.append(RUN, "b", "odd", {})  # in the same transaction: not its mistake
     with pytest.raises(JournalError, match="no run"):
         journal.announce(RUN, "a", ["apply"])
@@ -96,10 +98,10 @@ def test_a_result_that_can_never_be_written_lets_nothing_more_be_announced(journ
 def test_the_mistake_of_one_costs_nobody_else_in_the_same_transaction_an_event_or_a_text(
     journal: Journal,
 ) -> None:
-    journal.record(RUN, "a", STEP, result=ANSWER, wait=False)
+    journal.record(RUN, "a", ANSWERED, wait=False)
     with pytest.raises(JournalError, match="no run"):
         journal.append("20261121T220004Z-0000", "a", "odd", {})
-    journal.record(RUN, "b", STEP, result=ANSWER)
+    journal.record(RUN, "b", ANSWERED)
     assert kinds(journal) == ["started", "step", "step"]
     assert journal.check() == ()
 
@@ -108,7 +110,7 @@ def test_a_run_that_another_process_went_on_with_keeps_one_chain(journal: Journa
     journal.announce(RUN, "a", ["arm"])
     with Journal.open(tmp_path) as other:
         other.append(RUN, "a", "odd", {})
-    journal.record(RUN, "a", STEP, wait=False)
+    journal.record(RUN, "a", SAID_NOTHING, wait=False)
     journal.announce(RUN, "a", ["apply"])
     assert kinds(journal) == ["started", "announced", "odd", "step", "announced"]
     assert journal.check() == ()
@@ -119,10 +121,10 @@ def test_results_that_the_next_event_takes_along_count_as_those_in_events_of_the
 ) -> None:
     reverts_at = AT + timedelta(seconds=120)
     journal.announce(RUN, "a", ["observe", "baseline"])
-    journal.record(RUN, "a", replace(STEP, step="observe"), wait=False)
+    journal.record(RUN, "a", StepResult(step=replace(STEP, step="observe")), wait=False)
     baseline = StepResult(step=replace(STEP, step="baseline"))
     journal.announce(RUN, "a", ["arm"], results=[baseline])
-    armed = StepResult(step=STEP, answer=ANSWER, reverts_at=reverts_at)
+    armed = replace(ANSWERED, reverts_at=reverts_at)
     journal.announce(RUN, "a", ["apply"], results=[armed])
     assert kinds(journal) == ["started", "announced", "step", "announced", "announced"]
     entry = journal.host(RUN, "a")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from fwfix.errors import JournalError, UsageError
-from fwfix.journal import InForce, Journal, RunStart, RunState
+from fwfix.journal import InForce, Journal, RunStart, RunState, StepResult
 from fwfix.journal.checking import texts_of
 from fwfix.journal.database import FILE_NAME
 from fwfix.model.host import (
@@ -145,25 +145,22 @@ def test_a_script_is_kept_word_for_word_with_its_arguments(journal: Journal) -> 
 def test_an_answer_is_kept_word_for_word(journal: Journal) -> None:
     journal.start_run(start())
     record = StepRecord(step="arm", ok=True, at=START, took_ms=31, message="armed")
-    journal.record(
-        RUN,
-        LINUX.name,
-        record,
-        result=Result(exit_code=0, stdout="state=armed\n", stderr="\x1b[1m", took_ms=30),
-    )
+    answer = Result(exit_code=0, stdout="state=armed\n", stderr="\x1b[1m", took_ms=30)
+    journal.record(RUN, LINUX.name, StepResult(step=record, answer=answer))
 
     body = journal.events(RUN)[-1].body
 
-    answer = body["answer"]
-    assert isinstance(answer, dict)
-    assert (journal.text(answer["stdout"]), journal.text(answer["stderr"])) == ("state=armed\n", "\x1b[1m")
+    kept = body["answer"]
+    assert isinstance(kept, dict)
+    assert (journal.text(kept["stdout"]), journal.text(kept["stderr"])) == ("state=armed\n", "\x1b[1m")
     assert (body["step"], body["ok"], body["message"]) == ("arm", True, "armed")
 
 
 def test_events_replay_to_what_a_host_was_about_to_do(journal: Journal) -> None:
     journal.start_run(start())
     journal.announce(RUN, LINUX.name, ["observe"])
-    journal.record(RUN, LINUX.name, StepRecord(step="observe", ok=True, at=START, took_ms=1))
+    observed = StepRecord(step="observe", ok=True, at=START, took_ms=1)
+    journal.record(RUN, LINUX.name, StepResult(step=observed))
     journal.announce(RUN, LINUX.name, ["arm"], reverts_at=START + timedelta(seconds=120))
 
     linux, windows = journal.run(RUN).hosts

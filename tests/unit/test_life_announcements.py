@@ -11,7 +11,7 @@ from fwfix.drivers.linux import LinuxDriver
 from fwfix.executors.scripted import ScriptedConnector, answered
 from fwfix.journal import StepResult
 from fwfix.model.host import Host, Platform
-from fwfix.model.outcome import HostReport, Outcome, StepRecord
+from fwfix.model.outcome import HostReport, Outcome
 from fwfix.model.policy import Action, Protection, Protocol, Service
 from fwfix.model.script import Invocation, Result
 from fwfix.output.observe import Nobody
@@ -38,16 +38,9 @@ class Diary(Log):
     lines: list[str] = field(default_factory=list)
     told: list[str] = field(default_factory=list)
 
-    def record(
-        self,
-        host: str,
-        record: StepRecord,
-        *,
-        result: Result | None = None,
-        reverts_at: datetime | None = None,
-    ) -> None:
-        del host, result, reverts_at
-        self.told.append(record.step)
+    def record(self, host: str, result: StepResult) -> None:
+        del host
+        self.told.append(result.step.step)
 
     def announce(
         self,
