@@ -3,18 +3,20 @@
 Every host answers at once and from a book, so that what is measured is fwfix itself. Ports are really
 probed, on addresses of 127.0.0.0/8 where nobody listens. What the book itself needs to answer is measured
 where it answers, by the processor time of its threads (waiting for a turn of the interpreter is fwfix's own
-doing), and is taken off. Prints milliseconds a host, by the clock and by the processor, and memory; exits
-with 1 beyond the limits.
+doing), and is taken off. Prints milliseconds a host, by the clock and by the processor, and memory, of the
+fastest of a few rounds; exits with 1 beyond the limits.
 """
 
 import argparse
 import json
+import multiprocessing
 import resource
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import ip_address, ip_network
@@ -281,23 +283,39 @@ def measure(count: int, forks: int, folder: Path) -> tuple[dict[str, float], int
     }, applied
 
 
+def measure_in_a_process(count: int, forks: int) -> tuple[dict[str, float], int]:
+    """Measure once in a process of its own: nothing is known yet, and its memory is its own."""
+    context = multiprocessing.get_context("spawn")
+    with (
+        tempfile.TemporaryDirectory(prefix="fwfix-scale-") as folder,
+        ProcessPoolExecutor(max_workers=1, mp_context=context) as pool,
+    ):
+        return pool.submit(measure, count, forks, Path(folder)).result()
+
+
 def main() -> int:
-    """Measure once."""
+    """Measure a few times and judge by the fastest: what else the machine does only adds to the time."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--hosts", type=int, default=10_000)
     parser.add_argument("--forks", type=int, default=50)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="fwfix-scale-") as folder:
-        figures, applied = measure(arguments.hosts, arguments.forks, Path(folder))
+    rounds = [measure_in_a_process(arguments.hosts, arguments.forks) for _ in range(arguments.rounds)]
+    figures = min((figures for figures, _ in rounds), key=lambda figures: figures["both_overhead_ms"])
+    applied = min(applied for _, applied in rounds)
+    overheads = [round(figures["both_overhead_ms"], 2) for figures, _ in rounds]
     print(f"{arguments.hosts} hosts, {arguments.forks} at a time, {applied} applied; journal included")
+    print(f"overhead of each round: {', '.join(map(str, overheads))} ms a host; the fastest one:")
     print("milliseconds a host; overhead is the time by the clock without the executor's own")
     for name, value in figures.items():
         print(f"{name:18} {value:8.2f}")
     if arguments.json:
-        arguments.json.write_text(json.dumps({"hosts": arguments.hosts, **figures}, indent=2) + "\n")
+        document = {"hosts": arguments.hosts, "rounds_overhead_ms": overheads, **figures}
+        arguments.json.write_text(json.dumps(document, indent=2) + "\n")
     slow = figures["both_overhead_ms"] > MOST_MS
-    if applied != arguments.hosts or slow or figures["peak_mb"] > MOST_MB:
+    most_mb = max(figures["peak_mb"] for figures, _ in rounds)
+    if applied != arguments.hosts or slow or most_mb > MOST_MB:
         print(f"beyond {MOST_MS} ms a host or {MOST_MB} MB, or not all applied", file=sys.stderr)
         return 1
     return 0
