@@ -12,7 +12,7 @@ The rules, tested by a Hypothesis machine:
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 from fwfix.model.observation import RecordState
 from fwfix.model.outcome import NO_RECORD, Outcome
@@ -40,9 +40,8 @@ class Step(StrEnum):
 CHANGING = frozenset({Step.ARM, Step.APPLY, Step.CONFIRM})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class State:
-    """What is known about one host in one run.
+class State(NamedTuple):
+    """What is known about one host in one run; a tuple, since each step makes new ones.
 
     Attributes:
         sent: the changing steps that may have reached the host.
@@ -186,26 +185,26 @@ def announce(state: State, step: Step, *, reverts_by: float | None = None) -> St
     if step is Step.CONFIRM:
         assert state.verified, "nothing is confirmed before it is verified"
     if step not in CHANGING:
-        return state if state.step is step else replace(state, step=step)
+        return state if state.step is step else state._replace(step=step)
     known = reverts_by if step is Step.ARM else state.reverts_at
-    return replace(state, step=step, sent=state.sent | {step}, reverts_at=known)
+    return state._replace(step=step, sent=state.sent | {step}, reverts_at=known)
 
 
 def _advance(state: State) -> State:
     following = {Step.OBSERVE: Step.BASELINE, Step.BASELINE: Step.ARM}
-    return replace(state, step=following[state.step])
+    return state._replace(step=following[state.step])
 
 
 def _done(state: State, outcome: Outcome, reason: Reason | None) -> State:
-    return replace(state, step=Step.DONE, outcome=outcome, reason=reason)
+    return state._replace(step=Step.DONE, outcome=outcome, reason=reason)
 
 
 def _revert(state: State, cause: Reason | None) -> State:
-    return replace(state, step=Step.REVERT, cause=state.cause or cause)
+    return state._replace(step=Step.REVERT, cause=state.cause or cause)
 
 
 def _stop(state: State, event: Stopped) -> State:
-    stopped = replace(state, stopping=True)
+    stopped = state._replace(stopping=True)
     if not state.sent:
         return _done(stopped, Outcome.SKIPPED, event.reason)
     if state.step in (Step.APPLY, Step.VERIFY, Step.CONFIRM) and Step.CONFIRM not in state.sent:
@@ -220,7 +219,7 @@ def _silent(state: State, event: Unsent | Lost, *, now: float) -> State:
         case Step.ARM if isinstance(event, Unsent):
             return _done(state, Outcome.FAILED, event.reason)
         case Step.ARM | Step.CONFIRM if isinstance(event, Lost):
-            return replace(state, step=Step.ASK, cause=event.reason)
+            return state._replace(step=Step.ASK, cause=event.reason)
         case Step.APPLY | Step.VERIFY | Step.CONFIRM:
             return _revert(state, event.reason)
         case Step.CHECK:
@@ -229,13 +228,13 @@ def _silent(state: State, event: Unsent | Lost, *, now: float) -> State:
         case _:
             if give_up(state, now=now):
                 return _done(state, Outcome.UNKNOWN, _joined(state.cause, event.reason))
-            return replace(state, step=Step.ASK, cause=state.cause or event.reason)
+            return state._replace(step=Step.ASK, cause=state.cause or event.reason)
 
 
 def _verified(state: State, event: Verified) -> State:
     if event.reason is not None:
         return _revert(state, event.reason)
-    return replace(state, step=Step.CONFIRM, verified=True)
+    return state._replace(step=Step.CONFIRM, verified=True)
 
 
 def _answered(state: State, event: Answered, *, now: float) -> State:
@@ -243,13 +242,13 @@ def _answered(state: State, event: Answered, *, now: float) -> State:
     news = event.reverts_at is not None and event.reverts_at > now
     reverts_at = event.reverts_at if news else state.reverts_at
     if state.step is Step.ARM and event.ok and event.state is RecordState.ARMED:
-        return replace(state, step=Step.APPLY, armed=True, reverts_at=reverts_at)
+        return state._replace(step=Step.APPLY, armed=True, reverts_at=reverts_at)
     if state.step is Step.ARM:
         # Refused by another run's lock, or this plan was applied here before: that record is not ours.
         return _done(state, Outcome.FAILED, event.reason)
     if state.step is Step.APPLY and event.ok and event.state is RecordState.ARMED:
-        return replace(state, step=Step.VERIFY, reverts_at=reverts_at)
-    return _by_file(replace(state, reverts_at=reverts_at) if news else state, event, now=now)
+        return state._replace(step=Step.VERIFY, reverts_at=reverts_at)
+    return _by_file(state._replace(reverts_at=reverts_at) if news else state, event, now=now)
 
 
 def _by_file(state: State, event: Answered, *, now: float) -> State:
@@ -262,7 +261,7 @@ def _by_file(state: State, event: Answered, *, now: float) -> State:
         case RecordState.ARMED | RecordState.CONFIRMED | RecordState.REVERTING:
             return _not_undone(state, event, now=now)
         case RecordState.REVERTED:
-            return replace(state, step=Step.CHECK, cause=state.cause or event.reason)
+            return state._replace(step=Step.CHECK, cause=state.cause or event.reason)
         case _:
             assert_never(event.state)
 
@@ -278,7 +277,7 @@ def _not_undone(state: State, event: Answered, *, now: float) -> State:
     if give_up(state, now=now):
         said = _UNDOING if event.state is RecordState.REVERTING else None
         return _done(state, Outcome.UNKNOWN, _joined(_joined(state.cause, event.reason), said))
-    return replace(state, step=Step.ASK, cause=state.cause or event.reason)
+    return state._replace(step=Step.ASK, cause=state.cause or event.reason)
 
 
 def _without_record(state: State, event: Answered, *, now: float) -> State:
@@ -288,10 +287,10 @@ def _without_record(state: State, event: Answered, *, now: float) -> State:
         return _done(state, Outcome.FAILED, event.reason or state.cause)
     cause = _joined(state.cause, event.reason) or _RECORD_GONE
     if event.cleared and (state.reverts_at is None or now >= state.reverts_at):
-        return replace(state, step=Step.CHECK, cause=cause)
+        return state._replace(step=Step.CHECK, cause=cause)
     if state.reverts_at is None or give_up(state, now=now):
         return _done(state, Outcome.UNKNOWN, cause)
-    return replace(state, step=Step.ASK, cause=cause)
+    return state._replace(step=Step.ASK, cause=cause)
 
 
 def _joined(first: Reason | None, second: Reason | None) -> Reason | None:

@@ -14,13 +14,11 @@ from fwfix.lifecycle import (
     Answered,
     Checked,
     Event,
-    Lost,
     Ready,
     Settled,
     State,
     Step,
     Stopped,
-    Unsent,
     Verified,
     announce,
     decide,
@@ -145,7 +143,7 @@ class HostRun:
             with suppress(FwfixError):  # it is not well, and a host can be asked again
                 self._context.log.record(self._plan.host.name, result)
         outcome = Outcome.UNKNOWN if self._state.sent else Outcome.FAILED
-        return self._report(replace(self._state, outcome=self._state.outcome or outcome, reason=reason))
+        return self._report(self._state._replace(outcome=self._state.outcome or outcome, reason=reason))
 
     def _note_pending(self) -> None:
         name = self._plan.host.name
@@ -190,8 +188,7 @@ class HostRun:
 
     def _record(self, step: Step, event: Event, *, at: datetime, started: float) -> None:
         reason = getattr(event, "reason", None)
-        ok = not isinstance(event, Lost | Unsent) and (not isinstance(event, Answered) or event.ok)
-        ok = ok and (reason is None or isinstance(event, Answered | Settled))
+        ok = event.ok if isinstance(event, Answered) else reason is None or isinstance(event, Settled)
         record = StepRecord(
             step=step,
             ok=ok,
