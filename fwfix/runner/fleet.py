@@ -4,7 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from fwfix.errors import FwfixError, HostError, SecretError
 from fwfix.executors.base import Executor
@@ -118,9 +118,18 @@ def _passed() -> float:
     return time.monotonic() if clock is None else time.clock_gettime(clock)
 
 
-Gate = Callable[[HostPlan, Brake], Reason | None]
 Diary = Callable[[str, Mapping[str, object]], None]
 LookBack = Callable[[Sequence[HostPlan]], None]
+
+
+class Gate(Protocol):
+    """Says of a host whether it may be started: before a look at it, and again right before it is armed."""
+
+    def __call__(self, plan: HostPlan, brake: Brake) -> Reason | None:
+        """Return why not; may wait until it may."""
+
+    def still(self, plan: HostPlan) -> Reason | None:
+        """Return why not any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +240,8 @@ class Fleet:
             prepared.executor.close()
             prepared = None
         accepted = self._plan.accepted.covers("unproven", plan.host.name)
-        options = Options(accept_unproven=accepted, recheck=self._recheck)
+        still = None if self._gate is None else self._gate.still
+        options = Options(accept_unproven=accepted, recheck=self._recheck, still=still)
         with HostRun(plan, self._context, lookout=self._lookout, options=options, prepared=prepared) as run:
             try:
                 return self._handed_in(run.run(), results=run.untold)

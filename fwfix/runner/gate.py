@@ -89,6 +89,10 @@ class WindowGate:
             self._count_down(opens, left)
             brake.pause(min(_LOOK_AGAIN_SECONDS, max(0.05, left.total_seconds())))
 
+    def still(self, plan: HostPlan) -> Reason | None:
+        """Return why a host must not be started now; waits for nothing."""
+        return self._refuse(plan.host, budget_of(plan))
+
     def count_down_to(self, tell: Callable[[str], None]) -> None:
         """Tell somebody, while hosts wait, how long it still takes."""
         self._tell = tell

@@ -67,10 +67,12 @@ class Options:
 
     Attributes:
         recheck: says why a host that was observed again must not be started.
+        still: says, right before it is armed, why a host must not be started any more.
     """
 
     accept_unproven: bool = False
     recheck: Recheck | None = None
+    still: Callable[[HostPlan], Reason | None] | None = None
 
 
 class HostRun:
@@ -221,7 +223,9 @@ class HostRun:
         until = time.monotonic() + BASELINE_SECONDS
         self._before = probe_now(targets, until=until) + self._lookout.readings(self._plan, until=until)
         self._probes = describe_before(self._before)
-        return Ready()
+        # To be let in may have taken long, or a person to type a password: the window may be over.
+        late = None if self._options.still is None else self._options.still(self._plan)
+        return Ready() if late is None else Settled(outcome=Outcome.SKIPPED, reason=late)
 
     def _arm(self, _: State) -> Event:
         invocation = self._driver.arm(

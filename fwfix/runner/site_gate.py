@@ -43,15 +43,23 @@ class SiteGate:
         self._expires_at = expires_at
 
     def __call__(self, plan: HostPlan, brake: Brake) -> Reason | None:
-        """Return why a host must not be started."""
-        host, budget = plan.host, budget_of(plan)
-        refused = self._expired(host, budget) or self._windows(plan, brake)
+        """Return why a host must not be started; with `wait`, not before its window has opened."""
+        expired = self._expired(plan.host, budget_of(plan))
+        # It may have waited long, and the plan may have expired meanwhile.
+        return expired or self._joined(plan, self._windows(plan, brake))
+
+    def still(self, plan: HostPlan) -> Reason | None:
+        """Return why a host must not be started any more: who lets us in late may be too late."""
+        return self._joined(plan, self._windows.still(plan))
+
+    def _joined(self, plan: HostPlan, refused: Reason | None) -> Reason | None:
+        """Return what keeps a host from being started now, whatever its windows say."""
+        budget = budget_of(plan)
         site = self._blackout(budget)
         if refused is not None:
             # What overrides another blackout must not be offered against the site's.
             return site if site is not None and site.code == refused.code else refused
-        # It may have waited long, and the plan may have expired meanwhile.
-        return self._expired(host, budget) or site
+        return self._expired(plan.host, budget) or site
 
     def next_opening(self, budgets: Mapping[str, timedelta], hosts: Sequence[Host]) -> datetime | None:
         """Return when the first of the hosts may be started, and its budget fits; None if none ever may."""

@@ -84,3 +84,20 @@ def test_a_host_that_lets_nobody_in_is_named_before_the_wait(site: "Site", tmp_p
     started.send(signal.SIGINT)
     assert started.end().code == 130
     assert site.states() == {}
+
+
+def test_a_host_that_lets_us_in_too_late_for_its_window_is_not_armed(site: "Site", tmp_path: Path) -> None:
+    plan, _ = save(site, tmp_path)
+    before = site.rules()
+    # The host may need 180 s: it is in time when it is asked, and no longer when it answers.
+    latest = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=12)
+    window = f"2026-01-01T00:00Z/{latest + timedelta(seconds=180):%Y-%m-%dT%H:%M:%SZ}"
+    site.sh("pkill -STOP -x sshd")
+    started = site.fwfix.start("apply", plan, "--window", window, "--connect-timeout", "300s")
+    started.await_step("observe")
+    site.wait_for(lambda: datetime.now(UTC) > latest, "the last moment to start")
+    site.sh("pkill -CONT -x sshd")
+    ended = started.end()
+    assert (ended.code, ended.outcome(), ended.reason()) == (5, "skipped", "window-too-short")
+    assert ended.steps() == ["observe", "baseline"]
+    assert (site.states(), site.rules()) == ({}, before)
