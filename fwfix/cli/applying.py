@@ -136,7 +136,7 @@ def narrow(plan: Plan, limit: str | None, waves: str | None) -> Plan:
     """
     from fwfix.loading.limit import select_hosts
     from fwfix.model.inventory import Inventory
-    from fwfix.waves import spread_waves
+    from fwfix.waves import spread_waves, wave_ends
 
     hosts = {each.host.name: each.host for each in plan.hosts}
     groups: dict[str, tuple[str, ...]] = {}
@@ -146,6 +146,7 @@ def narrow(plan: Plan, limit: str | None, waves: str | None) -> Plan:
     chosen = {host.name for host in select_hosts(Inventory(hosts=hosts, groups=groups, policies={}), limit)}
     kept = tuple(kept for wave in plan.waves if (kept := tuple(name for name in wave if name in chosen)))
     if waves is not None:
+        wave_ends(len(chosen), waves)  # also where no host is in a wave yet: a wrong step is never ignored
         asked = spread_waves([hosts[name] for wave in kept for name in wave], waves)
         if not all(any(set(small) <= set(large) for large in kept) for small in asked):
             raise UsageError(

@@ -97,14 +97,16 @@ def go_on(applying: Applying, wish: Continuing, journal: Journal, site: Site) ->
         renderer=make_renderer(None),
     ) as work:
         work.surroundings.observer.run_started(hosts=len(plan.hosts), run_id=begun.run_id)
-        made, planned_now = _plan_now(applying, plan, work)
+        made, planned_now = _plan_now(applying, plan, work, waves=wish.waves)
         paper = Paper(
             plan_text=planned_now,
             approvals=approvals,
             before=Before(reports=reports, plans=plans_of(run), packets=_packets(journal.events(run.run_id))),
         )
         found, broken = carry_out(applying, made, work, gate=gate, paper=paper)
-        leave_run(applying, work, [each for each in found if each.name in asked], broken=broken)
+        # `--rollback-on-stop` also undoes hosts that a limit leaves out: what became of them is said, too.
+        told = [each for each in found if each.name in asked or each is not reports.get(each.name)]
+        leave_run(applying, work, told, broken=broken)
     raise AssertionError  # leave_run never returns; the context manager hides that
 
 
@@ -276,7 +278,7 @@ def _with_settings(plan: Plan, paths: Sequence[Path] | None) -> Plan:
     )
 
 
-def _plan_now(applying: Applying, plan: Plan, work: Work) -> tuple[Made, str | None]:
+def _plan_now(applying: Applying, plan: Plan, work: Work, *, waves: str | None) -> tuple[Made, str | None]:
     """Plan the hosts that could not be observed when the run was planned, for what was wanted then."""
     from fwfix.loading.plan_file import dump_plan
     from fwfix.model.plan import PlannedOutcome
@@ -306,10 +308,10 @@ def _plan_now(applying: Applying, plan: Plan, work: Work) -> tuple[Made, str | N
     )
     planned = {host.name: plan_host(host, inputs) for host in hosts}
     changing = [each.host for each in planned.values() if each.outcome is PlannedOutcome.CHANGE]
-    waves = spread_waves(in_turns(changing))
-    text = dump_plan(replace(plan, hosts=tuple(planned.values()), waves=waves)).decode()
+    new = spread_waves(in_turns(changing), waves)
+    text = dump_plan(replace(plan, hosts=tuple(planned.values()), waves=new)).decode()
     again = tuple(planned.get(each.host.name, each) for each in plan.hosts)
-    return Made(plan=replace(plan, hosts=again, waves=(*plan.waves, *waves)), seen=seen), text
+    return Made(plan=replace(plan, hosts=again, waves=(*plan.waves, *new)), seen=seen), text
 
 
 def _packets(events: Sequence[Event]) -> Mapping[str, Mapping[str, int]]:

@@ -224,3 +224,30 @@ def test_a_failure_also_stops_the_hosts_of_its_own_wave_that_nobody_armed_yet(ma
     site.sh(WELL, site.lab["gw-1"])
     later = go_on(site, ended.run_id, code=3)
     assert outcomes(later) == ["failed", "applied", "applied"]  # a host that failed is not tried again
+
+
+def test_hosts_that_are_undone_although_a_limit_left_them_out_are_reported(make_site: "MakeSite") -> None:
+    site = make_site(*specs(3))
+    stopped = site.fwfix.apply("--waves", "1,100%", "--stop-after", "1", code=3)
+    site.sh(SICK, site.lab["gw-3"])
+    ended = go_on(site, stopped.run_id, "-l", "gw-3", "--rollback-on-stop", code=3)
+    found = {each["name"]: each["outcome"] for each in ended.document["hosts"]}
+    assert found == {"gw-1": "reverted", "gw-3": "failed"}
+    assert site.is_open(site.lab["gw-1"])
+
+
+def test_hosts_that_are_planned_when_a_run_goes_on_keep_to_the_waves_asked_for(
+    make_site: "MakeSite",
+) -> None:
+    site = make_site(*specs(3))
+    for host in site.lab.hosts:
+        site.sh(UNREACHABLE, host)
+    first = site.fwfix.apply("--connect-timeout", "2s", code=3)
+    for host in site.lab.hosts:
+        site.sh(REACHABLE, host)
+    wrong = go_on(site, first.run_id, "--waves", "abc", code=2)
+    assert "--waves abc" in wrong.stderr
+    ended = go_on(site, first.run_id, "--waves", "1,2,3")
+    assert outcomes(ended) == ["applied"] * 3
+    waves = events(site, first.run_id, "wave")
+    assert [each["hosts"] for each in waves if each["state"] == "started"] == [1, 1, 1]
