@@ -98,6 +98,8 @@ def go_on(applying: Applying, wish: Continuing, journal: Journal, site: Site) ->
     ) as work:
         work.surroundings.observer.run_started(hosts=len(plan.hosts), run_id=begun.run_id)
         made, planned_now = _plan_now(applying, plan, work, waves=wish.waves)
+        # Hosts that are planned only now count among the most hosts of the site, too.
+        refuse_by_site(site, made.plan, ticket=ticket, changed=len(run.changed))
         paper = Paper(
             plan_text=planned_now,
             approvals=approvals,

@@ -87,6 +87,24 @@ def test_a_run_that_goes_on_stays_within_the_most_hosts_of_the_site(
     assert outcomes(first) == ["applied"]
 
 
+def test_hosts_that_are_planned_when_a_run_goes_on_count_for_the_most_hosts_of_the_site(
+    make_site: "MakeSite", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site, limits = make_site(*specs(2)), tmp_path / "site.yaml"
+    for host in site.lab.hosts:
+        site.sh(UNREACHABLE, host)
+    first = site.fwfix.apply("--connect-timeout", "2s", code=3)
+    for host in site.lab.hosts:
+        site.sh(REACHABLE, host)
+    limits.write_text("max_hosts: 1\n")
+    limits.chmod(0o644)
+    monkeypatch.setenv("FWFIX_SITE", str(limits))
+    refused = go_on(site, first.run_id, code=5)
+    assert refused.document["reason"]["code"] == "too-many-hosts"
+    assert [site.states(host) for host in site.lab.hosts] == [{}, {}]
+    assert outcomes(go_on(site, first.run_id, "-l", "gw-1")) == ["applied"]
+
+
 def test_a_plan_is_applied_once_to_a_host_and_later_to_those_that_a_limit_left_out(
     make_site: "MakeSite", tmp_path: Path
 ) -> None:
