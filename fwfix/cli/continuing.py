@@ -128,6 +128,11 @@ def _to_go_on(journal: Journal, wish: Continuing) -> RunEntry:
             f"{run.run_id} is unfinished: its controller is gone",
             next=f"First: fwfix runs recover {run.run_id}",
         )
+    if run.state is RunState.RUNNING:
+        raise UsageError(
+            f"another fwfix is at work on run {run.run_id}",
+            next="Wait for it; fwfix runs list shows when it ends.",
+        )
     if run.plan_digest and (wish.inventory or wish.max_fail or wish.max_unreachable):
         raise UsageError(
             f"{run.run_id} applied a saved plan, which says this already",

@@ -80,11 +80,13 @@ class WindowGate:
         while True:
             budget = budget_of(plan)
             reason = self._refuse(plan.host, budget)
-            if reason is None or not self._options.wait or brake.held is not None:
+            if reason is None or not self._options.wait:
                 return reason
             opens = self._opens(plan.host, budget)
             if opens is None:
                 return reason
+            if brake.held is not None:
+                return brake.held  # it would have waited: what keeps it out is the stop
             left = opens - self._clock()
             self._count_down(opens, left)
             brake.pause(min(_LOOK_AGAIN_SECONDS, max(0.05, left.total_seconds())))

@@ -65,6 +65,23 @@ def test_a_window_that_closed_while_the_controller_slept_touches_no_host(
     assert (site.states(), site.rules()) == ({}, before)
 
 
+def test_a_run_that_waits_is_nobody_elses_and_hosts_that_waited_name_the_interruption(
+    site: "Site", tmp_path: Path
+) -> None:
+    plan, took = save(site, tmp_path)
+    _, window = opening(took, "PT1H")
+    started = site.fwfix.start("apply", plan, "--wait", "--window", window)
+    site.wait_for(lambda: started.has_said("waiting for windows: the next opens at"), f"{started}")
+    (run,) = site.fwfix.run("runs", "list").document["runs"]
+    for arguments in (["--continue", run["run_id"]], [plan]):
+        refused = site.fwfix.apply(*arguments, code=2)
+        assert "another fwfix is at work" in refused.stderr
+    started.send(signal.SIGINT)
+    ended = started.end()
+    assert (ended.code, ended.outcome(), ended.reason()) == (130, "skipped", "interrupted")
+    assert site.fwfix.apply("--continue", run["run_id"]).outcome() == "applied"
+
+
 def test_a_plan_that_was_applied_is_refused_before_anybody_logs_on(site: "Site", tmp_path: Path) -> None:
     plan, took = save(site, tmp_path)
     applied = site.fwfix.apply(plan)

@@ -197,9 +197,15 @@ def test_waiting_ends_when_the_run_is_interrupted() -> None:
     brake = Brake()
     brake.stop(Reason(code="interrupted", message="enough"))
     plan = HostPlan(host=host(), outcome=PlannedOutcome.CHANGE, deadline=timedelta(seconds=120))
-    reason = waiting(plan, brake)
-    assert reason is not None
-    assert reason.code == "outside-window"
+    assert waiting(plan, brake) is brake.stopped
+
+
+def test_who_would_have_waited_is_kept_out_by_the_stop_and_not_by_the_window() -> None:
+    waiting = gate(OPEN - timedelta(hours=3), options=GateOptions(wait=True))
+    brake = Brake()
+    brake.hold(Reason(code="wave-stopped", message="enough"))
+    plan = HostPlan(host=host(), outcome=PlannedOutcome.CHANGE, deadline=timedelta(seconds=120))
+    assert waiting(plan, brake) is brake.held
 
 
 ICS = """BEGIN:VCALENDAR
