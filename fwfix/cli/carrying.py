@@ -160,7 +160,8 @@ def carry_out(
     limits = _limits(plan, work.begun.run_id)
     watch = _watch(applying, work, paper)
     shown = watch.show(paper.applied)
-    if not applying.yes:
+    # Who pressed Ctrl-C meanwhile has answered.
+    if not applying.yes and work.surroundings.brake.stopped is None:
         with alone():
             output_of(applying.context, as_json=applying.as_json).plan(plan)
             ask(f"Apply this to {plural(sum(map(len, plan.waves)), 'host')}?", yes=False)

@@ -115,6 +115,17 @@ def test_ctrl_c_at_the_question_leaves_at_once(site: "Site") -> None:
     assert site.states() == {}
 
 
+def test_who_pressed_ctrl_c_while_hosts_were_looked_at_is_not_asked_any_more(make_site: "MakeSite") -> None:
+    site = make_site(HostSpec(name="well"), HostSpec(name="hang", hang=True))
+    arguments = ("apply", "-i", str(site.fwfix.inventory), "--connect-timeout", "3s", "--forks", "1")
+    terminal = Terminal(site.fwfix.bare(*arguments, "--max-unreachable", "100%"), TERM="dumb")
+    terminal.await_text("hang: observe")
+    terminal.type("\x03")
+    assert terminal.end() == 130, terminal.shown
+    assert "[y/N]" not in terminal.shown
+    assert site.states() == {}
+
+
 def test_an_interruption_while_looking_at_hosts_starts_none(make_site: "MakeSite") -> None:
     site = make_site(HostSpec(name="well"), HostSpec(name="hang", hang=True), HostSpec(name="unseen"))
     arguments = ("--connect-timeout", "3s", "--max-unreachable", "100%", "--forks", "1")
