@@ -98,7 +98,7 @@ def make_plan(inputs: PlanInputs, *, split: Splitter | None = None) -> Plan:
         run_id=inputs.run_id if inputs.saved else None,
         created_at=inputs.created_at,
         hosts=hosts,
-        waves=split(changing) if split else _waves(changing, inputs.waves),
+        waves=split(changing) if split else waves_of(changing, inputs.waves, inputs.accepted),
         accepted=inputs.accepted,
         confirm_within=inputs.confirm_within,
         max_fail=inputs.max_fail,
@@ -120,8 +120,13 @@ def make_plan(inputs: PlanInputs, *, split: Splitter | None = None) -> Plan:
     )
 
 
-def _waves(changing: Sequence[HostPlan], spec: str | None) -> tuple[tuple[str, ...], ...]:
-    return spread_waves(in_turns([each.host for each in changing]), spec)
+def waves_of(
+    changing: Sequence[HostPlan], spec: str | None, accepted: Acceptance
+) -> tuple[tuple[str, ...], ...]:
+    """Split hosts into waves; those that a hazard keeps out come last, since they would try nothing out."""
+    going = [each.host for each in changing if not each.stopping(accepted)]
+    kept_out = [each.host for each in changing if each.stopping(accepted)]
+    return spread_waves((*in_turns(going), *kept_out), spec)
 
 
 def _template_digest(hosts: Sequence[HostPlan]) -> str:

@@ -289,10 +289,9 @@ def _plan_now(applying: Applying, plan: Plan, work: Work, *, waves: str | None) 
     """Plan the hosts that could not be observed when the run was planned, for what was wanted then."""
     from fwfix.loading.plan_file import dump_plan
     from fwfix.model.plan import PlannedOutcome
-    from fwfix.planning import PlanInputs, plan_host
+    from fwfix.planning import PlanInputs, plan_host, waves_of
     from fwfix.runner.fleet import observe_hosts
     from fwfix.runner.prepare import observed, vantage_addresses
-    from fwfix.waves import in_turns, spread_waves
 
     blind = {each.host.name: each for each in plan.hosts if each.outcome is PlannedOutcome.FAILED}
     if not blind:
@@ -314,8 +313,8 @@ def _plan_now(applying: Applying, plan: Plan, work: Work, *, waves: str | None) 
         vantage_hosts=plan.vantages,
     )
     planned = {host.name: plan_host(host, inputs) for host in hosts}
-    changing = [each.host for each in planned.values() if each.outcome is PlannedOutcome.CHANGE]
-    new = spread_waves(in_turns(changing), waves)
+    changing = [each for each in planned.values() if each.outcome is PlannedOutcome.CHANGE]
+    new = waves_of(changing, waves, plan.accepted)
     text = dump_plan(replace(plan, hosts=tuple(planned.values()), waves=new)).decode()
     again = tuple(planned.get(each.host.name, each) for each in plan.hosts)
     return Made(plan=replace(plan, hosts=again, waves=(*plan.waves, *new)), seen=seen), text

@@ -161,6 +161,15 @@ def test_an_accepted_hazard_does_not_stop_its_host() -> None:
     assert planned.stopping(Acceptance(hosts={"not-a-printing-port": frozenset({"b"})})) != ()
 
 
+def test_hosts_that_a_hazard_keeps_out_come_last_so_that_the_first_wave_tries_something_out() -> None:
+    strange = replace(JETDIRECT, service=Service(protocol=Protocol.TCP, first=9999, last=9999))
+    needed = {"a": (strange,), "b": (JETDIRECT,), "c": (JETDIRECT,)}
+    assert make_plan(inputs("a", "b", "c", protections=needed)).waves == (("b",), ("c", "a"))
+    accepted = Acceptance(everywhere=frozenset({"not-a-printing-port"}))
+    plan = make_plan(inputs("a", "b", "c", protections=needed, accepted=accepted))
+    assert plan.waves == (("a",), ("b", "c"))
+
+
 def test_an_explicit_deadline_is_taken_exactly_and_a_short_one_is_said() -> None:
     (planned,) = make_plan(inputs("a", confirm_within=timedelta(seconds=7))).hosts
     assert planned.deadline == timedelta(seconds=7)
