@@ -157,16 +157,26 @@ def narrow(plan: Plan, limit: str | None, waves: str | None) -> Plan:
     return replace(plan, hosts=tuple(each for each in plan.hosts if each.host.name in chosen), waves=kept)
 
 
-def gate_of(applying: Applying, plan: Plan, site: Site) -> SiteGate:
-    """Return the gate of a plan.
+def gate_of(applying: Applying, plan: Plan, site: Site, *, planned_later: bool = False) -> SiteGate:
+    """Return the gate of a plan; `planned_later` counts hosts that could not be observed as well.
 
     Raises:
         RefusedError: no host of it may be started now.
     """
     from fwfix.model.plan import PlannedOutcome
-    from fwfix.runner.maintenance import budget_of
+    from fwfix.runner.maintenance import budget_of, expected_budget
 
-    changing = [each for each in plan.hosts if each.outcome is PlannedOutcome.CHANGE]
+    budgets = {
+        each.host.name: budget_of(each) for each in plan.hosts if each.outcome is PlannedOutcome.CHANGE
+    }
+    if planned_later:
+        budgets |= {
+            each.host.name: expected_budget(
+                each.host, [protection.service for protection in each.protections], plan.confirm_within
+            )
+            for each in plan.hosts
+            if each.outcome is PlannedOutcome.FAILED
+        }
     gate = make_gate(
         applying,
         [each.host for each in plan.hosts],
@@ -175,9 +185,7 @@ def gate_of(applying: Applying, plan: Plan, site: Site) -> SiteGate:
         site,
         expires_at=plan.expires_at,
     )
-    gate.refuse_closed(
-        {each.host.name: budget_of(each) for each in changing}, [each.host for each in changing]
-    )
+    gate.refuse_closed(budgets, [each.host for each in plan.hosts if each.host.name in budgets])
     return gate
 
 

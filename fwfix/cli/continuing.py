@@ -84,7 +84,7 @@ def go_on(applying: Applying, wish: Continuing, journal: Journal, site: Site) ->
     refuse_by_site(site, plan, ticket=ticket, changed=len(run.changed))
     store = SecretStore()
     check_secrets(plan, store)
-    gate = gate_of(applying, plan, site)
+    gate = gate_of(applying, plan, site, planned_later=True)
     hosts = tuple(each.host for each in plan.hosts)
     earlier = tuple(entry.host for entry in run.hosts)
     with opened(

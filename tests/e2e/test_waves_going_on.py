@@ -145,6 +145,24 @@ def test_a_host_that_was_out_of_reach_is_planned_when_the_run_goes_on(make_site:
     assert site.rules(away) == before
 
 
+def test_a_run_that_goes_on_outside_its_window_contacts_nobody_not_even_those_it_has_to_plan(
+    make_site: "MakeSite",
+) -> None:
+    site = make_site(*specs(2))
+    freeze = site.fwfix.inventory.with_name("freeze.ics")
+    freeze.write_text("BEGIN:VCALENDAR\nVERSION:2.0\nPRODID:x\nEND:VCALENDAR\n")
+    site.fwfix.rewrite(lambda content: content.update(blackouts=[freeze.name]))
+    for host in site.lab.hosts:
+        site.sh(UNREACHABLE, host)
+    run = site.fwfix.apply("--connect-timeout", "2s", code=3).run_id
+    closed = go_on(site, run, "--window", "2020-01-01T00:00Z/PT1H", code=5)
+    assert closed.document["reason"]["code"] == "outside-window"
+    freeze.unlink()
+    assert "freeze.ics" in go_on(site, run, code=2).stderr
+    assert "observe" not in closed.stderr
+    assert site.fwfix.run("runs", "recover", code=0).document["hosts"] == []
+
+
 def test_a_host_that_a_saved_plan_could_not_see_is_not_planned_later(
     make_site: "MakeSite", tmp_path_factory: pytest.TempPathFactory
 ) -> None:
