@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from fwfix.approvals import Approval
     from fwfix.cli.making import Made
     from fwfix.cli.reporting import Begun
-    from fwfix.journal import Journal
+    from fwfix.journal import Journal, RunEntry
     from fwfix.model.host import Host
     from fwfix.model.outcome import HostReport
     from fwfix.model.plan import HostPlan, Plan, Reason
@@ -65,11 +65,13 @@ class Before:
     """What a run that goes on has done before.
 
     Attributes:
+        run: as it was when this was read.
         reports: of all hosts that are reported, by name, in the order of the run.
         plans: of all its hosts, as they were made first.
         packets: how the counters stood when they were last read, by host.
     """
 
+    run: RunEntry
     reports: Mapping[str, HostReport]
     plans: Mapping[str, HostPlan]
     packets: Mapping[str, Mapping[str, int]]
@@ -213,6 +215,7 @@ def _write_start(applying: Applying, plan: Plan, work: Work, paper: Paper) -> No
         text = paper.plan_text or dump_plan(plan).decode()
         write_start(journal, begun, hosts, others=others, plan_json=text, reason=plan.reason)
     else:
+        _refuse_moved(paper.before.run, journal)
         journal.resume_run(
             begun.run_id,
             command="apply",
@@ -229,6 +232,22 @@ def _write_start(applying: Applying, plan: Plan, work: Work, paper: Paper) -> No
     if applying.gate.break_glass:
         body = {"reason": applying.gate.break_glass, "operator": begun.operator}
         journal.append(begun.run_id, None, "break-glass", body)
+
+
+def _refuse_moved(run: RunEntry, journal: Journal) -> None:
+    """Refuse to go on from where a run no longer is: somebody else did, while we asked.
+
+    Raises:
+        UsageError: the run has gone on since it was read.
+    """
+    from fwfix.errors import UsageError
+
+    now = journal.header(run.run_id)
+    if (now.pid, now.finished_at) != (run.pid, run.finished_at):
+        raise UsageError(
+            f"another fwfix has gone on with {run.run_id} meanwhile",
+            next=f"See what is left: fwfix runs show {run.run_id}",
+        )
 
 
 def _watch(applying: Applying, work: Work, paper: Paper) -> CounterWatch:

@@ -103,7 +103,12 @@ def go_on(applying: Applying, wish: Continuing, journal: Journal, site: Site) ->
         paper = Paper(
             plan_text=planned_now,
             approvals=approvals,
-            before=Before(reports=reports, plans=plans_of(run), packets=_packets(journal.events(run.run_id))),
+            before=Before(
+                run=run,
+                reports=reports,
+                plans=plans_of(run),
+                packets=_packets(journal.events(run.run_id)),
+            ),
         )
         found, broken = carry_out(applying, made, work, gate=gate, paper=paper)
         # `--rollback-on-stop` also undoes hosts that a limit leaves out: what became of them is said, too.

@@ -108,6 +108,19 @@ def test_who_was_turned_away_is_shown_before_the_question_whether_to_go_on(make_
     assert after.count("counters") == 1
 
 
+def test_a_run_that_went_on_elsewhere_during_the_question_is_left_as_it_is(make_site: "MakeSite") -> None:
+    site = make_site(HostSpec(name="gw-1"), HostSpec(name="gw-2"))
+    run = site.fwfix.apply("--stop-after", "1", code=3).run_id
+    terminal = Terminal(site.fwfix.bare("apply", "--continue", run))
+    terminal.await_text("[y/N]")
+    site.fwfix.apply("--continue", run)
+    terminal.type("y\n")
+    assert terminal.end() == 2, terminal.shown
+    assert "gone on" in terminal.shown
+    shown = site.fwfix.run("runs", "show", run).document
+    assert [each["outcome"] for each in shown["hosts"]] == ["applied", "applied"]
+
+
 def test_ctrl_c_at_the_question_leaves_at_once(site: "Site") -> None:
     terminal = _apply(site)
     terminal.type("\x03")
