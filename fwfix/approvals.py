@@ -14,6 +14,7 @@ from fwfix.signing import (
     SignatureProblemError,
     Signed,
     file_part,
+    names_of,
     principals_of,
     signing_key,
 )
@@ -128,13 +129,14 @@ def examine(
     """
     keys = refuse_foreign(content, signatures)
     listed = tuple(_listed(content, each, keys[each.name], demand) for each in signatures)
-    author = _author(listed, plan)
+    known = {each.key: _identity(each.key, demand).union(each.principals) for each in listed}
+    author = _author(listed, plan, demand)
     found: list[Approval] = []
     for each in listed:
         problem = each.problem
-        if not problem and not demand.author_may_approve and _is_by(each, author, plan):
+        if not problem and not demand.author_may_approve and _is_by(known[each.key], author):
             problem = "the author of a plan may not approve it"
-        if not problem and any(_is_same(each, other) for other in found if not other.problem):
+        if not problem and any(known[each.key] & known[other.key] for other in found if not other.problem):
             problem = "the same person or key has approved already"
         found.append(
             Approval(signature=each.signature, key=each.key, principals=each.principals, problem=problem)
@@ -177,18 +179,22 @@ def _listed(content: bytes, signature: Signature, key: str, demand: Demand) -> A
     return Approval(signature=signature, key=key, principals=names or ())
 
 
-def _author(listed: Sequence[Approval], plan: Plan) -> frozenset[str]:
-    """Return every name of the author: the account, and the names of the key that he signed with."""
-    account = plan.operator.removesuffix(_SUDO)
-    names = {name for each in listed if each.key == plan.author_key for name in each.principals}
-    return frozenset(names | {account})
+def _author(listed: Sequence[Approval], plan: Plan, demand: Demand) -> frozenset[str]:
+    """Return what names the author: the account, and the key that he signed with and its names.
+
+    They count also where that signature does not lie beside the plan, or the key is not listed for this day.
+    """
+    account = frozenset((plan.operator.removesuffix(_SUDO),))
+    if not plan.author_key:
+        return account
+    by_certificate = {name for each in listed if each.key == plan.author_key for name in each.principals}
+    return account | by_certificate | _identity(plan.author_key, demand)
 
 
-def _is_by(approval: Approval, author: frozenset[str], plan: Plan) -> bool:
-    if plan.author_key and approval.key == plan.author_key:
-        return True
-    return any(name in author or name.partition("@")[0] in author for name in approval.principals)
+def _identity(key: str, demand: Demand) -> frozenset[str]:
+    """Return a key and every name that it is listed under, on whatever line and for whatever day."""
+    return frozenset((key, *(name for signers in demand.signer_files for name in names_of(key, signers))))
 
 
-def _is_same(one: Approval, other: Approval) -> bool:
-    return one.key == other.key or bool(set(one.principals) & set(other.principals))
+def _is_by(names: frozenset[str], author: frozenset[str]) -> bool:
+    return any(name in author or name.partition("@")[0] in author for name in names)

@@ -1,6 +1,7 @@
 """Sign bytes with SSH keys and check such signatures, through ssh-keygen, so with agents and tokens too."""
 
 import base64
+import hashlib
 import os
 import re
 import subprocess
@@ -115,17 +116,65 @@ def principals_of(signature: bytes, content: bytes, signers: Path, *, namespace:
     if not was_touched(signature):
         raise SignatureProblemError("nobody touched this security key when it signed")
     with _as_file(signature) as path:
-        found = _run(["-Y", "find-principals", "-s", str(path), "-f", str(signers)], content)
-        names = _names(found.stdout.decode(errors="replace")) if found.returncode == 0 else ()
+        names = _found_principals(signature, path, signers)
         if not names:
             raise SignatureProblemError(f"this key is not listed in {signers}, or not for this day")
+        problems: dict[str, str] = {}
         for name in names:
             checked = _run(
                 ["-Y", "verify", "-f", str(signers), "-I", name, "-n", namespace, "-s", str(path)], content
             )
             if checked.returncode:
-                raise SignatureProblemError(_said(checked) or f"{signers} does not let this key sign")
-    return names
+                problems[name] = _said(checked) or f"{signers} does not let this key sign"
+    if len(problems) == len(names):
+        raise SignatureProblemError(problems[names[0]])
+    return tuple(name for name in names if name not in problems)
+
+
+def _found_principals(signature: bytes, path: Path, signers: Path) -> tuple[str, ...]:
+    """Return the names on every line that lists the signing key: ssh-keygen itself stops at the first."""
+    blob = _signing_blob(signature)
+    (kind,) = _strings(blob, 1)
+    ours = base64.b64encode(blob).decode()
+    found: list[str] = []
+    for line in _lines(signers):
+        # What a certificate is listed by is not its own key.
+        if ours in line or (b"-cert-" in kind and "cert-authority" in line.lower()):
+            with _as_file(f"{line}\n".encode("utf-8", "surrogateescape"), name="signers") as listed:
+                done = _run(["-Y", "find-principals", "-s", str(path), "-f", str(listed)], b"")
+            if done.returncode == 0:
+                found.extend(_names(done.stdout.decode(errors="replace")))
+    return tuple(dict.fromkeys(found))
+
+
+def names_of(key: str, signers: Path) -> frozenset[str]:
+    """Return every name under which an allowed_signers file lists a key, for whatever day and purpose.
+
+    Raises:
+        UsageError: the file cannot be read.
+    """
+    check_signers(signers)
+    lines = (line for line in _lines(signers) if any(_fingerprint(word) == key for word in line.split()))
+    return frozenset(name for line in lines for name in _names(_principals(line)))
+
+
+def _lines(signers: Path) -> list[str]:
+    text = signers.read_text(encoding="utf-8", errors="surrogateescape")
+    return [line for each in text.split("\n") if (line := each.strip()) and not line.startswith("#")]
+
+
+def _principals(line: str) -> str:
+    """Return the first field of a line, which may stand in quotes."""
+    return line[1:].partition('"')[0] if line.startswith('"') else line.split(maxsplit=1)[0]
+
+
+def _fingerprint(word: str) -> str:
+    """Return the fingerprint of a public key as it stands in a file; empty for any other word."""
+    try:
+        blob = base64.b64decode(word, validate=True)
+    except ValueError:
+        return ""
+    return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
 
 
 def check_signers(signers: Path) -> None:
@@ -146,15 +195,27 @@ def was_touched(signature: bytes) -> bool:
     Raises:
         SignatureProblemError: it is no signature.
     """
-    armoured = b"".join(line for line in signature.splitlines() if not line.startswith(b"-----"))
     try:
-        # PROTOCOL.sshsig: magic, version, key, namespace, reserved, hash algorithm, signature.
-        *_, last = _strings(base64.b64decode(armoured, validate=True)[_SSHSIG_HEAD:], 5)
+        *_, last = _fields(signature)
         kind, raw = _strings(last, 2)
         # PROTOCOL.u2f: both strings, then the flags, of which the lowest bit is the user's presence.
         return not kind.startswith((b"sk-", b"webauthn-sk-")) or bool(last[8 + len(kind) + len(raw)] & 1)
     except (ValueError, IndexError):
         raise SignatureProblemError("not a signature") from None
+
+
+def _signing_blob(signature: bytes) -> bytes:
+    """Return the public key that made a signature, as SSH writes it."""
+    try:
+        return _fields(signature)[0]
+    except ValueError:
+        raise SignatureProblemError("not a signature") from None
+
+
+def _fields(signature: bytes) -> list[bytes]:
+    """Read a signature (PROTOCOL.sshsig): key, namespace, reserved, hash algorithm, signature."""
+    armoured = b"".join(line for line in signature.splitlines() if not line.startswith(b"-----"))
+    return _strings(base64.b64decode(armoured, validate=True)[_SSHSIG_HEAD:], 5)
 
 
 def _strings(content: bytes, count: int) -> list[bytes]:

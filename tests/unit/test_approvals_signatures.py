@@ -35,12 +35,14 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def listed(keys: Path, folder: Path, **names: str) -> Demand:
     """Demand two approvals of those who are listed: key by principals."""
-    lines = []
-    for key, principals in names.items():
-        kind, blob, *_ = (keys / f"{key}.pub").read_text().split()
-        lines.append(f"{principals} {kind} {blob}\n")
+    return lines(keys, folder, *((principals, key) for key, principals in names.items()))
+
+
+def lines(keys: Path, folder: Path, *begun: tuple[str, str]) -> Demand:
+    """Demand two approvals of those who are listed: the beginning of a line, and its key."""
     path = folder / "signers"
-    path.write_text("".join(lines))
+    publics = [(start, (keys / f"{key}.pub").read_text().split()[:2]) for start, key in begun]
+    path.write_text("".join(f"{start} {' '.join(public)}\n" for start, public in publics))
     return Demand(required=2, signer_files=(path,))
 
 
@@ -106,6 +108,38 @@ def test_the_author_is_known_by_key_by_name_and_by_account(keys: Path, tmp_path:
     assert [each.problem for each in found] == ["the author of a plan may not approve it"] * 3
     allowed = Demand(required=2, signer_files=demand.signer_files, author_may_approve=True)
     assert len(require(CONTENT, signed(keys, "alice", "bob"), author, allowed)) == 2
+
+
+def test_a_key_has_the_names_of_all_lines_that_list_it_where_they_let_it_approve(
+    keys: Path, tmp_path: Path
+) -> None:
+    demand = lines(
+        keys,
+        tmp_path,
+        ('git@corp namespaces="git"', "alice"),
+        ('alice namespaces="fwfix-plan"', "alice"),
+        ("svc", "bob"),
+        ("bob", "bob"),
+        ("bob", "alice2"),
+    )
+    approvals = require(CONTENT, signed(keys, "alice", "bob"), plan(), demand)
+    assert [each.principals for each in approvals] == [("alice",), ("svc", "bob")]
+    with pytest.raises(RefusedError, match="the same person or key has approved already"):
+        require(CONTENT, signed(keys, "bob", "alice2"), plan(), demand)
+
+
+@pytest.mark.parametrize("options", ["", ' valid-before="20200101"', ' namespaces="git"'])
+@pytest.mark.parametrize("beside", [True, False])
+def test_the_author_is_known_by_every_name_of_his_key_also_where_its_signature_is_gone(
+    keys: Path, tmp_path: Path, options: str, *, beside: bool
+) -> None:
+    demand = lines(
+        keys, tmp_path, (f"svc{options}", "alice"), (f'"alice,al"{options}', "alice"), ("alice", "alice2")
+    )
+    author = plan(author_key=fingerprint_of(keys / "alice"))
+    signatures = signed(keys, *(["alice"] if beside else []), "alice2")
+    *_, second = examine(CONTENT, signatures, author, demand)
+    assert second.problem == "the author of a plan may not approve it"
 
 
 @pytest.fixture
