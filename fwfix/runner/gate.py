@@ -70,6 +70,7 @@ class WindowGate:
         self._options = options
         self._clock = clock
         self._known: dict[tuple[NamedWindow, ...], HostWindow] = {}
+        self._coming: dict[tuple[tuple[NamedWindow, ...], timedelta], tuple[datetime, datetime | None]] = {}
         self._tell: Callable[[str], None] = _keep_silent
         self._told: set[tuple[datetime, timedelta]] = set()
         # Where windows are in use, a host without one is an oversight until somebody says otherwise.
@@ -156,6 +157,16 @@ class WindowGate:
         """Return when a host that is held up now may be started; None if that is not to be expected."""
         now = self._clock()
         windows = windows_of(self._calendar, host, self._asked)
+        # To find that there is none takes years of openings, and the hosts of a fleet share a few windows.
+        looked, opens = self._coming.get((windows, budget), (None, None))
+        if looked is None or now < looked or (opens is not None and opens <= now):
+            opens = self._look_for(windows, budget, now)
+            self._coming[windows, budget] = now, opens
+        return opens
+
+    def _look_for(
+        self, windows: tuple[NamedWindow, ...], budget: timedelta, now: datetime
+    ) -> datetime | None:
         if windows:
             coming = (each for each in open_stretches(self._calendar, windows, now) if each.start > now)
             return next((each.start for each in coming if each.end - each.start >= budget), None)

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from time import process_time
 
 import pytest
 from hypothesis import given, settings
@@ -428,3 +429,28 @@ def test_a_host_without_a_window_is_held_back_also_where_a_limit_leaves_out_thos
     asked = gate(OPEN, free, windows=inventory.windows_in_use)
     assert ask(asked, free) == "no-window"
     assert ask(gate(OPEN, other, windows=inventory.windows_in_use), other) is None
+
+
+def test_hosts_with_the_same_window_are_looked_up_once_and_again_when_the_clock_moves_past_or_back() -> None:
+    hosts = tuple(host(f"h{number}") for number in range(5_000))
+    minute = GateOptions(window="Mon 03:00-03:01 UTC")
+    monday = (WindowText(name="night", recurs="Mon 02:00-04:00", timezone="UTC"),)
+    began = process_time()
+    with pytest.raises(RefusedError, match="no host may be started") as refused:
+        gate(OPEN, *hosts, windows=monday, options=minute).refuse_closed(
+            {each.name: timedelta(minutes=2) for each in hosts}, hosts
+        )
+    assert refused.value.next == "No opening to come is long enough."
+    assert process_time() - began < 5
+
+    clock = Clock(OPEN - timedelta(hours=1))
+    asked = WindowGate([host()], windows=(NIGHT,), blackouts=(), options=GateOptions(), clock=clock)
+    budgets = {"h": timedelta(minutes=2)}
+    opening = datetime(2026, 11, 21, 21, tzinfo=UTC)
+    for now, expected in (
+        (OPEN - timedelta(hours=1), opening),
+        (opening, opening + timedelta(days=7)),
+        (OPEN - timedelta(days=7, hours=1), opening - timedelta(days=7)),
+    ):
+        clock.now = now
+        assert asked.next_opening(budgets, [host()]) == expected
