@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from fwfix.cli.approving import Asked, SignedPlan
     from fwfix.cli.making import Wishes
     from fwfix.cli.session import Loaded
+    from fwfix.errors import FwfixError
     from fwfix.model.outcome import HostReport
     from fwfix.model.plan import HostPlan, Plan
     from fwfix.model.policy import Protection
@@ -255,21 +256,32 @@ def show(
 
 def _signed_by(saved: SignedPlan) -> tuple[str, ...]:
     """Say of every signature beside a plan whose it is, and whether it counts."""
-    from fwfix.approvals import examine
+    from fwfix.approvals import examine, refuse_foreign
     from fwfix.cli.approving import demanded
     from fwfix.errors import FwfixError
     from fwfix.loading.site import load_site
 
-    said: list[str] = []
+    said: dict[str, str] = {}
     for each in saved.signatures:
         try:
-            demand = demanded(load_site(), saved.plan.approvals)
-            (found,) = examine(saved.content, [each], saved.plan, demand)
+            refuse_foreign(saved.content, [each])
         except FwfixError as error:
-            said.append(f"nobody who counts: {error.message}")
-            continue
-        said.append(f"{found.who}{f', which does not count: {found.problem}' if found.problem else ''}")
-    return tuple(said)
+            said[each.name] = _nobody(error)
+    # Together: the second signature of one person does not count.
+    ours = [each for each in saved.signatures if each.name not in said]
+    try:
+        examined = examine(saved.content, ours, saved.plan, demanded(load_site(), saved.plan.approvals))
+    except FwfixError as error:
+        said.update((each.name, _nobody(error)) for each in ours)
+    else:
+        for found in examined:
+            problem = f", which does not count: {found.problem}" if found.problem else ""
+            said[found.signature.name] = f"{found.who}{problem}"
+    return tuple(said[each.name] for each in saved.signatures)
+
+
+def _nobody(error: FwfixError) -> str:
+    return f"nobody who counts: {error.message}"
 
 
 app.command("approve")(approve)

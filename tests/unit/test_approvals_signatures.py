@@ -9,11 +9,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from fwfix.approvals import Signature, examine, require, signature_files, signature_path, signatures_beside
+from fwfix.cli.plan import app
 from fwfix.errors import PlanFileError, RefusedError, UsageError
+from fwfix.loading.plan_file import save_plan
 from fwfix.model.hazard import Hazard
 from fwfix.model.host import Host, Platform
+from fwfix.model.inventory import ApprovalRule
 from fwfix.model.plan import HostPlan, Plan, PlannedOutcome
 from fwfix.model.site import Demand
 from fwfix.output.board import board_lines
@@ -183,6 +187,21 @@ def test_a_signature_lies_beside_its_plan_under_the_name_of_the_key(keys: Path, 
     assert name.startswith("plan.json.SHA256-")
     assert name.endswith(".sig")
     assert not {":", "/", "+"} & set(name)
+
+
+def test_a_plan_that_is_shown_says_that_one_person_counts_once(keys: Path, tmp_path: Path) -> None:
+    demand = listed(keys, tmp_path, alice="alice", alice2="alice")
+    rule = ApprovalRule(required=2, allowed_signers=demand.signer_files[0])
+    path = tmp_path / "plan.json"
+    save_plan(plan(approvals=(rule,)), path)
+    for name in ("alice", "alice2"):
+        signature = sign(path.read_bytes(), keys / name, namespace=PLAN_NAMESPACE)
+        signature_path(path, signature).write_bytes(signature.text)
+    (tmp_path / "plan.json.foreign.sig").write_bytes(b"")
+    shown = CliRunner().invoke(app, ["show", str(path), "--format", "md"]).stdout
+    assert shown.count("alice") == 2
+    assert shown.count("the same person or key has approved already") == 1
+    assert shown.count("nobody who counts") == 1
 
 
 def test_the_page_for_the_board_says_impact_test_and_backout_and_cannot_be_formatted_by_a_host() -> None:
