@@ -191,7 +191,8 @@ def _adapter() -> TypeAdapter[Plan]:
 
 def _document(content: bytes, path: Path | None) -> dict[str, Any]:
     try:
-        document = json.loads(content)
+        # Only as it was written: json would read UTF-16 as well, and the journal keeps the text.
+        document = json.loads(content.decode())
     except (ValueError, RecursionError) as exc:
         line = exc.lineno if isinstance(exc, json.JSONDecodeError) else None
         raise PlanFileError("is not a saved plan: it is no JSON", path=path, line=line, next=_AGAIN) from exc

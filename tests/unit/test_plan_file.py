@@ -246,6 +246,13 @@ def test_a_damaged_document_is_refused_by_name(key: str, value: object, message:
         parse_plan(edited(lambda document: document.update({key: value})))
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-8-sig"])
+def test_a_plan_that_was_written_anew_in_another_encoding_is_refused(encoding: str) -> None:
+    content = dump_plan(example_plan()).decode().encode(encoding)
+    with pytest.raises(PlanFileError, match="is no JSON"):
+        parse_plan(content)
+
+
 @pytest.mark.parametrize(
     "content",
     [b"", b"{", b"\xff\xfe", b"[]", b"null", b"[" * 200_000, b'{"schema": "fwfix.plan/1"}'],
