@@ -67,12 +67,24 @@ def signatures_beside(plan: Path) -> tuple[Signature, ...]:
 
 
 def signature_files(plan: Path) -> tuple[Path, ...]:
-    """Return the signatures that lie beside a plan."""
+    """Return the signatures that lie beside a plan.
+
+    Raises:
+        PlanFileError: its folder cannot be looked into.
+    """
     folder = plan.parent
     if not folder.is_dir():
         return ()
     wanted = f"{plan.name}."
-    found = (each for each in folder.iterdir() if each.name.startswith(wanted) and each.suffix == ".sig")
+    try:
+        beside = tuple(folder.iterdir())
+    except OSError as exc:
+        raise PlanFileError(
+            f"its folder cannot be searched for signatures: {exc.strerror}",
+            path=plan,
+            next="Let fwfix list that folder, or move the plan and its signatures.",
+        ) from exc
+    found = (each for each in beside if each.name.startswith(wanted) and each.suffix == ".sig")
     return tuple(sorted(each for each in found if not _is_beside_longer(each, plan)))
 
 

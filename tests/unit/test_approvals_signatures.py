@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -268,6 +269,22 @@ def test_line_ends_of_a_signature_may_change_on_its_way_but_not_those_of_the_pla
 def test_a_signature_without_the_name_of_a_key_belongs_to_its_plan(tmp_path: Path, name: str) -> None:
     (tmp_path / name).touch()
     assert [each.name for each in signature_files(tmp_path / "plan.json")] == [name]
+
+
+@pytest.mark.skipif(os.geteuid() == 0 and shutil.which("setpriv") is None, reason="root needs setpriv")
+def test_a_folder_that_cannot_be_listed_is_an_error_that_says_so(tmp_path: Path) -> None:
+    (folder := tmp_path / "folder").mkdir()
+    save_plan(plan(), folder / "plan.json")
+    folder.chmod(0o300)
+    command = [sys.executable, "-m", "fwfix", "plan", "show", str(folder / "plan.json")]
+    if os.geteuid() == 0:
+        command = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", *command]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    finally:
+        folder.chmod(0o700)
+    assert done.returncode == 2
+    assert "cannot be searched for signatures" in done.stderr
 
 
 def test_what_lies_beside_a_plan_and_cannot_be_a_signature_is_refused_unread(tmp_path: Path) -> None:
