@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol, TypeVar
 
 from fwfix.errors import FwfixError, HostError, SecretError
@@ -205,8 +206,10 @@ class Fleet:
         whole = {"number": number, "of": len(self._plan.waves), "hosts": len(waiting)}
         if self._context.brake.held is None:
             if self._look_back is not None and number > 1:
-                self._look_back([each for each in self._plan.hosts if _applied(each, reports)])
-            self._diary("wave", {**whole, "state": "started"})
+                applied = [each for each in self._plan.hosts if _applied(each, reports)]
+                self._attempt(partial(self._look_back, applied))
+            self._tell("wave", {**whole, "state": "started"})
+        if self._context.brake.held is None:
             self._context.observer.wave_started(number, of=len(self._plan.waves), hosts=len(waiting))
         held = self._context.brake.held is not None
         for plan, ended in each_host(waiting, self._one, forks=self._forks):
@@ -215,7 +218,7 @@ class Fleet:
             self._brake()
         if not held and not self.broken:
             outcomes = Counter(str(reports[each.host.name].outcome) for each in waiting)
-            self._diary("wave", {**whole, "state": "ended", "summary": dict(sorted(outcomes.items()))})
+            self._tell("wave", {**whole, "state": "ended", "summary": dict(sorted(outcomes.items()))})
 
     def _brake(self) -> None:
         exceeded = self._limits.exceeded
@@ -227,8 +230,19 @@ class Fleet:
         if self._context.brake.held is not None:
             return
         self._context.brake.hold(reason)
-        self._diary("stopped", {"code": reason.code, "message": reason.message})
+        self._tell("stopped", {"code": reason.code, "message": reason.message})
         self._context.observer.note(f"stopped: {reason.message}")
+
+    def _tell(self, kind: str, body: Mapping[str, object]) -> None:
+        """Write down what concerns the whole run."""
+        self._attempt(partial(self._diary, kind, body))
+
+    def _attempt(self, write: Callable[[], None]) -> None:
+        """Write something between hosts; a full disk stops the run, and all of it is still reported."""
+        try:
+            write()
+        except FwfixError as error:
+            self._broken(error)
 
     def _one(self, plan: HostPlan) -> _Ended:
         refused = self._gate(plan, self._context.brake) if self._gate is not None else None

@@ -1,8 +1,10 @@
 """What becomes of a host is shown only once it is on disk, and stops the run where it cannot be written."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+
+import pytest
 
 from fwfix.drivers.base import Stamp
 from fwfix.drivers.linux import LinuxDriver
@@ -15,7 +17,7 @@ from fwfix.model.plan import HostPlan, Plan, PlannedOutcome
 from fwfix.output.observe import Nobody
 from fwfix.rendering.environment import Renderer
 from fwfix.runner.context import Log, RunContext
-from fwfix.runner.fleet import Fleet
+from fwfix.runner.fleet import Diary, Fleet, LookBack
 from fwfix.runner.limits import Limits
 from fwfix.runner.vantages import Lookout
 
@@ -57,7 +59,14 @@ class Audience(Nobody):
         self.told.lines.append(f"shown: {report.name}")
 
 
-def applied_to_silent_hosts(told: Told, *, full: bool = False) -> tuple[Fleet, tuple[HostReport, ...]]:
+def applied_to_silent_hosts(
+    told: Told,
+    *,
+    full: bool = False,
+    waves: tuple[tuple[str, ...], ...] = (NAMES,),
+    diary: Diary | None = None,
+    look_back: LookBack | None = None,
+) -> tuple[Fleet, tuple[HostReport, ...]]:
     """Run a plan for hosts that do not answer, one after the other."""
     renderer = Renderer(())
     silent = UnreachableError("nobody answers", next="look for it")
@@ -79,10 +88,18 @@ def applied_to_silent_hosts(told: Told, *, full: bool = False) -> tuple[Fleet, t
             )
             for name in NAMES
         ),
-        waves=(NAMES,),
+        waves=waves,
     )
     limits = Limits(run_id=context.run_id, max_fail=0, max_unreachable=len(NAMES))
-    fleet = Fleet(plan, context, lookout=Lookout(context, (), renderer), limits=limits, forks=1)
+    fleet = Fleet(
+        plan,
+        context,
+        lookout=Lookout(context, (), renderer),
+        limits=limits,
+        forks=1,
+        diary=diary,
+        look_back=look_back,
+    )
     return fleet, fleet.run()
 
 
@@ -103,3 +120,25 @@ def test_an_outcome_that_cannot_be_written_stops_the_run_and_is_shown_with_the_r
     assert first.reason is not None
     assert "disk is full" in first.reason.message
     assert {report.outcome for report in others} == {Outcome.SKIPPED}
+
+
+@pytest.mark.parametrize("lost", ["started", "ended", "counters"])
+def test_what_cannot_be_written_between_waves_stops_the_run_and_those_that_ended_are_reported(
+    lost: str,
+) -> None:
+    def write(kind: str, body: Mapping[str, object]) -> None:
+        first = body.get("number") == 1
+        if body.get("state") == lost and first == (lost == "ended"):
+            raise JournalError(f"The disk is full for {kind}.", next="Make room.")
+
+    def look_back(_: Sequence[HostPlan]) -> None:
+        write("counters", {"state": "counters", "number": 2})
+
+    fleet, reports = applied_to_silent_hosts(
+        Told(), waves=(NAMES[:2], NAMES[2:]), diary=write, look_back=look_back
+    )
+    assert fleet.broken
+    assert [report.outcome for report in reports] == [Outcome.FAILED] * 2 + [Outcome.SKIPPED] * 2
+    last = reports[-1].reason
+    assert last is not None
+    assert "The disk is full" in last.message
