@@ -330,7 +330,8 @@ def leave_run(applying: Applying, work: Work, reports: Sequence[HostReport], *, 
     """Print the report, end the run in the journal, and leave with its exit code."""
     from fwfix.cli.reporting import leave
 
-    interrupted = work.surroundings.brake.stopped is not None
+    stopped = work.surroundings.brake.stopped
+    broken = broken or (stopped is not None and stopped.code != "interrupted")
     work.surroundings.observer.close()
     leave(
         applying.context,
@@ -339,7 +340,7 @@ def leave_run(applying: Applying, work: Work, reports: Sequence[HostReport], *, 
         as_json=applying.as_json,
         journal=work.journal,
         shown_run_id=work.begun.run_id,
-        interrupted=interrupted and not broken,
+        interrupted=stopped is not None and not broken,
         unexpected=broken,
     )
 

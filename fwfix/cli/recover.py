@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fwfix.journal import HostEntry, Journal, RunEntry
     from fwfix.model.host import Host
     from fwfix.model.outcome import HostReport
+    from fwfix.model.plan import Reason
 
 
 def recover(
@@ -45,19 +46,29 @@ def recover(
         taken = {each.run_id for each in wanted}
         say_unfinished(each for each in journal.unfinished() if each.run_id not in taken)
         reports: list[HostReport] = []
-        interrupted = False
+        stopped: Reason | None = None
         for each in wanted:
             found, stopped = _recover_run(
                 context, journal, each.run_id, settings=settings, only=only, forks=forks, timeout=timeout
             )
             reports.extend(found)
-            interrupted = interrupted or stopped
+            if stopped is not None:
+                break  # whatever it is, no host of another run is started now
         if not wanted:
             typer.echo("fwfix: no run is unfinished: there is nothing to recover", err=True)
         elif len(wanted) > 1:
             typer.echo(f"fwfix: {plural(len(wanted), 'run')} recovered", err=True)
     shown = wanted[0].run_id if len(wanted) == 1 else None
-    leave(context, begun, reports, as_json=as_json, shown_run_id=shown, interrupted=interrupted)
+    interrupted = stopped is not None and stopped.code == "interrupted"
+    leave(
+        context,
+        begun,
+        reports,
+        as_json=as_json,
+        shown_run_id=shown,
+        interrupted=interrupted,
+        unexpected=stopped is not None and not interrupted,
+    )
 
 
 def _recover_run(
@@ -69,10 +80,12 @@ def _recover_run(
     only: set[str] | None,
     forks: int,
     timeout: timedelta,
-) -> tuple[list[HostReport], bool]:
+) -> tuple[list[HostReport], Reason | None]:
     from fwfix.cli.session import make_renderer, running
+    from fwfix.errors import JournalError
     from fwfix.output.observe import make_observer
     from fwfix.report import exit_code, is_amiss
+    from fwfix.runner.context import reason_of
     from fwfix.runner.fleet import each_host
     from fwfix.runner.log import JournalLog
     from fwfix.runner.recover import recover_host
@@ -104,11 +117,16 @@ def _recover_run(
             return recover_host(entry, run, plans=plans, context=surroundings, lookout=lookout)
 
         found = {entry.name: report for entry, report in each_host(entries, work, forks=forks)}
-        stopped = surroundings.brake.stopped is not None
+        stopped = surroundings.brake.stopped
     reports = [found[entry.name] for entry in entries]
-    if len(entries) == len(run.hosts) and not stopped:
+    if len(entries) == len(run.hosts) and stopped is None:
         outcomes = [report.outcome for report in reports]
-        journal.finish_run(run_id, exit_code=exit_code(outcomes, amiss=any(map(is_amiss, reports))))
+        try:
+            journal.finish_run(run_id, exit_code=exit_code(outcomes, amiss=any(map(is_amiss, reports))))
+        except JournalError as error:
+            stopped = reason_of(error)
+    if stopped is not None and stopped.code != "interrupted":
+        typer.echo(f"fwfix: {stopped.message}\n  {stopped.next}", err=True)
     return reports, stopped
 
 

@@ -3,11 +3,12 @@
 import time
 from collections.abc import Mapping, Sequence
 
+from fwfix.errors import JournalError
 from fwfix.journal import HostEntry, RunEntry, StepResult
 from fwfix.lifecycle import CHANGING, State, Step
 from fwfix.model.outcome import HostReport, Outcome
 from fwfix.model.plan import HostPlan, PlannedOutcome, Reason
-from fwfix.runner.context import RunContext
+from fwfix.runner.context import RunContext, reason_of
 from fwfix.runner.fleet import untouched_report
 from fwfix.runner.host import HostRun, Options
 from fwfix.runner.rollback import Undo, roll_back
@@ -57,11 +58,23 @@ def recover_host(
         cause=_UNCONFIRMED,
     )
     with HostRun(plan, context, lookout=lookout, options=Options(), start=start) as life:
-        return _finished(life.run(), context, results=life.untold)
+        try:
+            report = life.run()
+        except JournalError as error:
+            context.brake.stop(reason_of(error))  # what cannot be written down is not started
+            return _shown(life.abandon(reason_of(error)), context)
+        return _finished(report, context, results=life.untold)
 
 
 def _finished(report: HostReport, context: RunContext, *, results: Sequence[StepResult] = ()) -> HostReport:
     """Write down what became of a host, and show it then."""
-    context.log.finish(report, results=results)
+    try:
+        context.log.finish(report, results=results)
+    except JournalError as error:
+        context.brake.stop(reason_of(error))
+    return _shown(report, context)
+
+
+def _shown(report: HostReport, context: RunContext) -> HostReport:
     context.observer.host_done(report)
     return report

@@ -10,15 +10,17 @@ from fwfix.drivers.base import Stamp
 from fwfix.drivers.linux import LinuxDriver
 from fwfix.errors import JournalError, UnreachableError
 from fwfix.executors.scripted import ScriptedConnector
-from fwfix.journal import StepResult
+from fwfix.journal import HostEntry, RunEntry, RunState, StepResult
 from fwfix.model.host import Host, Platform
 from fwfix.model.outcome import HostReport, Outcome
-from fwfix.model.plan import HostPlan, Plan, PlannedOutcome
+from fwfix.model.plan import HostPlan, Plan, PlannedOutcome, Reason
 from fwfix.output.observe import Nobody
 from fwfix.rendering.environment import Renderer
 from fwfix.runner.context import Log, RunContext
-from fwfix.runner.fleet import Diary, Fleet, LookBack
+from fwfix.runner.fleet import Diary, Fleet, LookBack, untouched_report
 from fwfix.runner.limits import Limits
+from fwfix.runner.recover import recover_host
+from fwfix.runner.stopping import undo_applied
 from fwfix.runner.vantages import Lookout
 
 NAMES = tuple(f"gw-{number}" for number in range(4))
@@ -59,6 +61,18 @@ class Audience(Nobody):
         self.told.lines.append(f"shown: {report.name}")
 
 
+def silent_hosts(told: Told, renderer: Renderer, *, full: bool) -> RunContext:
+    silent = UnreachableError("nobody answers", next="look for it")
+    return RunContext(
+        run_id="20261121T220003Z-4f2a",
+        connector=ScriptedConnector({}, unreachable=dict.fromkeys(NAMES, silent)),
+        drivers={Platform.LINUX: LinuxDriver(renderer)},
+        log=SlowDisk(told, full=full),
+        observer=Audience(told),
+        stamp=Stamp(operator="me", controller="here"),
+    )
+
+
 def applied_to_silent_hosts(
     told: Told,
     *,
@@ -69,15 +83,7 @@ def applied_to_silent_hosts(
 ) -> tuple[Fleet, tuple[HostReport, ...]]:
     """Run a plan for hosts that do not answer, one after the other."""
     renderer = Renderer(())
-    silent = UnreachableError("nobody answers", next="look for it")
-    context = RunContext(
-        run_id="20261121T220003Z-4f2a",
-        connector=ScriptedConnector({}, unreachable=dict.fromkeys(NAMES, silent)),
-        drivers={Platform.LINUX: LinuxDriver(renderer)},
-        log=SlowDisk(told, full=full),
-        observer=Audience(told),
-        stamp=Stamp(operator="me", controller="here"),
-    )
+    context = silent_hosts(told, renderer, full=full)
     plan = Plan(
         run_id=context.run_id,
         created_at=datetime(2026, 11, 21, 22, 0, 3, tzinfo=UTC),
@@ -142,3 +148,50 @@ def test_what_cannot_be_written_between_waves_stops_the_run_and_those_that_ended
     last = reports[-1].reason
     assert last is not None
     assert "The disk is full" in last.message
+
+
+def test_what_becomes_of_hosts_that_are_put_back_is_reported_where_it_cannot_be_written() -> None:
+    context = silent_hosts(Told(), Renderer(()), full=True)
+    hosts = [Host(name=name, address="10.1.2.3", platform=Platform.LINUX) for name in NAMES]
+    plans = {each.name: HostPlan(host=each, outcome=PlannedOutcome.CHANGE) for each in hosts}
+    applied = [untouched_report(each, Outcome.APPLIED, None) for each in plans.values()]
+    because = Reason(code="max-fail", message="one too many")
+    reports = undo_applied(applied, plans, context, forks=1, because=because)
+    assert [report.name for report in reports] == list(NAMES)
+    assert context.brake.stopped is not None
+    assert context.brake.stopped.message == "The disk is full."
+
+
+@pytest.mark.parametrize("announced", [(), ("arm",)])
+def test_what_becomes_of_recovered_hosts_is_reported_where_it_cannot_be_written(
+    announced: tuple[str, ...],
+) -> None:
+    renderer = Renderer(())
+    context = silent_hosts(told := Told(), renderer, full=True)
+    host = Host(name=NAMES[0], address="10.1.2.3", platform=Platform.LINUX)
+    long_ago = datetime(2020, 1, 1, tzinfo=UTC)
+    entry = HostEntry(host=host, announced=announced, reverts_at=long_ago if announced else None)
+    run = RunEntry(
+        run_id=context.run_id,
+        command="apply",
+        target=None,
+        state=RunState.UNFINISHED,
+        started_at=datetime(2026, 11, 21, 22, 0, 3, tzinfo=UTC),
+        finished_at=None,
+        exit_code=None,
+        operator="me",
+        controller="here",
+        fwfix_version="0",
+        ticket="",
+        reason="",
+        plan_digest="",
+        pid=1,
+        host_count=1,
+        counts={},
+        hosts=(entry,),
+    )
+    lookout = Lookout(context, (), renderer)
+    report = recover_host(entry, run, plans={}, context=context, lookout=lookout)
+    assert report.outcome is (Outcome.UNKNOWN if announced else Outcome.SKIPPED)
+    assert context.brake.stopped is not None
+    assert told.lines == [f"shown: {NAMES[0]}"]
