@@ -51,8 +51,9 @@ def export_run(journal: Journal, run_id: str, directory: Path, *, now: datetime)
     Raises:
         UsageError: there is no such run, or the directory cannot be used.
     """
-    run, events = journal.run(run_id), journal.events(run_id)
+    # Checked first: it reads all events once more, and those of a fleet need not be in memory twice.
     faults, head = journal.check(run_id), journal.head()
+    run, events = journal.run(run_id), journal.events(run_id)
     try:
         _prepare(directory)
         entries = []
