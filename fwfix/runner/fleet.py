@@ -204,19 +204,18 @@ class Fleet:
     def _wave(self, number: int, waiting: Sequence[HostPlan], reports: dict[str, HostReport]) -> None:
         """Take the hosts of one wave through their lives; the wave has an end when the last of them has."""
         whole = {"number": number, "of": len(self._plan.waves), "hosts": len(waiting)}
-        if self._context.brake.held is None:
-            if self._look_back is not None and number > 1:
-                applied = [each for each in self._plan.hosts if _applied(each, reports)]
-                self._attempt(partial(self._look_back, applied))
+        if self._context.brake.held is None and self._look_back is not None and number > 1:
+            applied = [each for each in self._plan.hosts if _applied(each, reports)]
+            self._attempt(partial(self._look_back, applied))
+        begun = self._context.brake.held is None
+        if begun:
             self._tell("wave", {**whole, "state": "started"})
-        if self._context.brake.held is None:
             self._context.observer.wave_started(number, of=len(self._plan.waves), hosts=len(waiting))
-        held = self._context.brake.held is not None
         for plan, ended in each_host(waiting, self._one, forks=self._forks):
             reports[plan.host.name] = report = self._shown(ended)
             self._limits.count(report)
             self._brake()
-        if not held and not self.broken:
+        if begun and not self.broken:
             outcomes = Counter(str(reports[each.host.name].outcome) for each in waiting)
             self._tell("wave", {**whole, "state": "ended", "summary": dict(sorted(outcomes.items()))})
 
