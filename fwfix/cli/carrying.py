@@ -162,11 +162,13 @@ def carry_out(
     limits = _limits(plan, work.begun.run_id)
     watch = _watch(applying, work, paper)
     shown = watch.show(paper.applied)
+    kept_out = {each.host.name for each in plan.hosts if each.stopping(plan.accepted)}
+    going = sum(name not in kept_out for wave in plan.waves for name in wave)
     # Who pressed Ctrl-C meanwhile has answered.
-    if not applying.yes and work.surroundings.brake.stopped is None:
+    if going and not applying.yes and work.surroundings.brake.stopped is None:
         with alone():
             output_of(applying.context, as_json=applying.as_json).plan(plan)
-            ask(f"Apply this to {plural(sum(map(len, plan.waves)), 'host')}?", yes=False)
+            ask(f"Apply this to {plural(going, 'host')}?", yes=False)
     _write_start(applying, plan, work, paper)
     watch.write(shown)
     if applying.gate.wait:

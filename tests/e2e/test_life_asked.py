@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fwfix.lab.linux import HostSpec
+from fwfix.lab.linux import HostSpec, Listener
 
 if TYPE_CHECKING:
     from conftest import MakeSite, Site
@@ -86,6 +86,18 @@ def test_no_changes_nothing(site: "Site") -> None:
     assert site.states() == {}
     assert site.is_open()
     assert site.fwfix.run("runs", "list", code=0).document["runs"] == []
+
+
+def test_the_question_counts_the_hosts_that_would_be_started(make_site: "MakeSite") -> None:
+    exporter = Listener(process="node_exporter")
+    site = make_site(HostSpec(name="gw"), HostSpec(name="metrics", listeners=(exporter,)))
+    terminal = _apply(site)
+    assert "Apply this to 1 host?" in terminal.shown
+    terminal.type("y\n")
+    assert terminal.end() == 3
+    nobody = Terminal(site.fwfix.bare("apply", "-i", str(site.fwfix.inventory), "-l", "metrics"))
+    assert nobody.end() == 5, nobody.shown
+    assert "[y/N]" not in nobody.shown
 
 
 def test_who_was_turned_away_is_shown_before_the_question_whether_to_go_on(make_site: "MakeSite") -> None:
