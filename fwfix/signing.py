@@ -168,13 +168,18 @@ def _principals(line: str) -> str:
     return line[1:].partition('"')[0] if line.startswith('"') else line.split(maxsplit=1)[0]
 
 
+def fingerprint(blob: bytes) -> str:
+    """Return the fingerprint of a public key as ssh prints it."""
+    return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
+
+
 def _fingerprint(word: str) -> str:
     """Return the fingerprint of a public key as it stands in a file; empty for any other word."""
     try:
         blob = base64.b64decode(word, validate=True)
     except ValueError:
         return ""
-    return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
+    return fingerprint(blob)
 
 
 def check_signers(signers: Path) -> None:

@@ -11,9 +11,10 @@ from cryptography.hazmat.primitives.serialization import SSHCertificate, SSHCert
 from paramiko.message import Message
 
 from fwfix.errors import HostKeyError
-from fwfix.executors.known_hosts import KnownHosts, KnownKey, fingerprint, hashed, key_type_of
+from fwfix.executors.known_hosts import KnownHosts, KnownKey, hashed, key_type_of
 from fwfix.executors.ssh_target import Target
 from fwfix.model.host import HostKeyPolicy
+from fwfix.signing import fingerprint
 
 _CERT = "-cert-v01@openssh.com"
 _ALGORITHMS = (

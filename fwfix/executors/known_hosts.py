@@ -3,7 +3,6 @@
 import base64
 import binascii
 import fnmatch
-import hashlib
 import hmac
 import os
 import re
@@ -113,11 +112,6 @@ def hashed(name: str) -> str:
     salt = os.urandom(20)
     digest = hmac.digest(salt, name.encode(), "sha1")
     return f"|1|{base64.b64encode(salt).decode()}|{base64.b64encode(digest).decode()}"
-
-
-def fingerprint(blob: bytes) -> str:
-    """Return the fingerprint of a key as ssh prints it."""
-    return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
 
 
 def key_type_of(blob: bytes) -> str:
