@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from fwfix.drivers.base import Counter, Driver, Stamp
-from fwfix.errors import FwfixError
+from fwfix.errors import FwfixError, JournalError
 from fwfix.executors.base import Connector, Executor
 from fwfix.journal import StepResult, Written
 from fwfix.model.host import Host, Platform
@@ -144,6 +144,14 @@ class RunContext:
     def driver(self, host: Host) -> Driver:
         """Return the driver for a host's platform."""
         return self.drivers[host.platform]
+
+    def finish(self, report: HostReport, *, results: Sequence[StepResult] = ()) -> None:
+        """Write down what became of a host, and show it; if it cannot be written, no other one is started."""
+        try:
+            self.log.finish(report, results=results)
+        except JournalError as error:
+            self.brake.stop(reason_of(error))
+        self.observer.host_done(report)
 
     def pending_lines(self) -> tuple[str, ...]:
         """Say of every started host when it restores itself."""

@@ -1,10 +1,10 @@
 """Finish what a killed controller left: ask each host what its file says, and bring it to a known state."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from fwfix.errors import JournalError
-from fwfix.journal import HostEntry, RunEntry, StepResult
+from fwfix.journal import HostEntry, RunEntry
 from fwfix.lifecycle import CHANGING, State, Step
 from fwfix.model.outcome import HostReport, Outcome
 from fwfix.model.plan import HostPlan, PlannedOutcome, Reason
@@ -44,7 +44,9 @@ def recover_host(
             message="the controller was gone before this host was started",
             next=f"go on with fwfix apply --continue {run.run_id}",
         )
-        return _finished(untouched_report(plan, Outcome.SKIPPED, reason), context)
+        report = untouched_report(plan, Outcome.SKIPPED, reason)
+        context.finish(report)
+        return report
     sent = frozenset(Step(step) for step in entry.announced if step in CHANGING)
     # `confirm` is announced only once step 4 has passed, so that the journal is the proof of it.
     now = time.monotonic()
@@ -62,19 +64,8 @@ def recover_host(
             report = life.run()
         except JournalError as error:
             context.brake.stop(reason_of(error))  # what cannot be written down is not started
-            return _shown(life.abandon(reason_of(error)), context)
-        return _finished(report, context, results=life.untold)
-
-
-def _finished(report: HostReport, context: RunContext, *, results: Sequence[StepResult] = ()) -> HostReport:
-    """Write down what became of a host, and show it then."""
-    try:
-        context.log.finish(report, results=results)
-    except JournalError as error:
-        context.brake.stop(reason_of(error))
-    return _shown(report, context)
-
-
-def _shown(report: HostReport, context: RunContext) -> HostReport:
-    context.observer.host_done(report)
-    return report
+            report = life.abandon(reason_of(error))
+            context.observer.host_done(report)
+        else:
+            context.finish(report, results=life.untold)
+        return report

@@ -3,11 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from fwfix.errors import JournalError
 from fwfix.model.outcome import HostReport, Outcome
 from fwfix.model.plan import HostPlan, Reason
 from fwfix.output.observe import Nobody
-from fwfix.runner.context import Brake, RunContext, reason_of
+from fwfix.runner.context import Brake, RunContext
 from fwfix.runner.fleet import each_host
 from fwfix.runner.rollback import Undo, baseline_of, roll_back
 
@@ -40,11 +39,7 @@ def undo_applied(
             addresses=plan.probe_addresses,
         )
         undone = _of_apply(report, roll_back(undo, own), because, run_id=context.run_id)
-        try:
-            context.log.finish(undone)
-        except JournalError as error:
-            context.brake.stop(reason_of(error))  # what cannot be written down is not started
-        context.observer.host_done(undone)
+        context.finish(undone)
         return undone
 
     found = {report.name: undone for report, undone in each_host(applied, work, forks=forks)}
