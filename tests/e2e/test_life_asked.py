@@ -64,7 +64,7 @@ class Terminal:
 
 def _apply(site: "Site", **environment: str) -> Terminal:
     terminal = Terminal(site.fwfix.bare("apply", "-i", str(site.fwfix.inventory)), **environment)
-    # With its last blank: until then Python's input() misses a signal.
+    # With its last blank: then the question is whole.
     terminal.await_text("[y/N]: ")
     assert "FWFIX-" in terminal.shown
     return terminal

@@ -1,5 +1,6 @@
 """A host starts only inside its window, with room for its whole budget; blackouts win."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import process_time
@@ -193,20 +194,15 @@ def test_who_waits_for_long_keeps_nobody_from_starting_now() -> None:
     assert [each.host.name for each in waiting.soonest_first(plans)] == ["free", "soon", "late", "never"]
 
 
-def test_waiting_ends_when_the_run_is_interrupted() -> None:
+@pytest.mark.parametrize("keep_out", [Brake.stop, Brake.hold])
+def test_who_would_have_waited_is_kept_out_by_the_stop_and_not_by_the_window(
+    keep_out: Callable[[Brake, Reason], None],
+) -> None:
     waiting = gate(OPEN - timedelta(hours=3), options=GateOptions(wait=True))
-    brake = Brake()
-    brake.stop(Reason(code="interrupted", message="enough"))
+    brake, reason = Brake(), Reason(code="interrupted", message="enough")
+    keep_out(brake, reason)
     plan = HostPlan(host=host(), outcome=PlannedOutcome.CHANGE, deadline=timedelta(seconds=120))
-    assert waiting(plan, brake) is brake.stopped
-
-
-def test_who_would_have_waited_is_kept_out_by_the_stop_and_not_by_the_window() -> None:
-    waiting = gate(OPEN - timedelta(hours=3), options=GateOptions(wait=True))
-    brake = Brake()
-    brake.hold(Reason(code="wave-stopped", message="enough"))
-    plan = HostPlan(host=host(), outcome=PlannedOutcome.CHANGE, deadline=timedelta(seconds=120))
-    assert waiting(plan, brake) is brake.held
+    assert waiting(plan, brake) is reason
 
 
 ICS = """BEGIN:VCALENDAR
