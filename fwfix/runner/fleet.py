@@ -23,7 +23,7 @@ from fwfix.runner.context import (
     nothing_to_wait_for,
     reason_of,
 )
-from fwfix.runner.host import HostRun, Options
+from fwfix.runner.host import FIRST_STEPS, HostRun, Options
 from fwfix.runner.limits import Limits
 from fwfix.runner.recheck import Recheck, hazard_reason
 from fwfix.runner.turns import Turns
@@ -209,7 +209,7 @@ class Fleet:
             self._attempt(partial(self._look_back, applied))
         begun = self._context.brake.held is None
         if begun:
-            self._tell("wave", {**whole, "state": "started"})
+            self._tell("wave", {**whole, "state": "started", "steps": list(FIRST_STEPS)})
             self._context.observer.wave_started(number, of=len(self._plan.waves), hosts=len(waiting))
         for plan, ended in each_host(waiting, self._one, forks=self._forks):
             reports[plan.host.name] = report = self._shown(ended)

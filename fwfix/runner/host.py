@@ -56,9 +56,11 @@ PROBING_SHARE = 2 / 3
 _ASK_PAUSES = (0.5, 1.0, 2.0, 5.0)
 # These announce themselves, with the script that they send.
 _SENDING = frozenset({Step.ARM, Step.APPLY, Step.CONFIRM, Step.REVERT})
-# These change nothing and are announced with the one that they follow: one wait for the disk less each.
-_FOLLOWING = {Step.OBSERVE: Step.BASELINE, Step.APPLY: Step.VERIFY}
-_ANNOUNCED_BEFORE = frozenset(_FOLLOWING.values())
+# This changes nothing and is announced with the one that it follows: one wait for the disk less.
+_FOLLOWING = {Step.APPLY: Step.VERIFY}
+# How a life begins; the start of its wave announces these for all of its hosts, since they change nothing.
+FIRST_STEPS = (Step.OBSERVE, Step.BASELINE)
+_ANNOUNCED_BEFORE = frozenset((*FIRST_STEPS, *_FOLLOWING.values()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
