@@ -11,9 +11,9 @@ from typing import cast
 from xml.etree import ElementTree as ET
 
 from fwfix import __version__
+from fwfix.canonical import canonical
 from fwfix.errors import JournalError, UsageError
 from fwfix.journal import ChainFault, Event, Journal, RunEntry
-from fwfix.journal.chain import canonical
 from fwfix.journal.checking import texts_of
 from fwfix.journal.documents import event_document, reports_of, show_document
 from fwfix.model.outcome import HostReport, Outcome

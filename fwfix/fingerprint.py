@@ -1,14 +1,13 @@
 """A digest of what decided a plan, so that apply can tell whether it still holds (contract 6). Pure."""
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 
-_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+from fwfix.canonical import canonical
 
 Part = str | int | bool | None | Sequence["Part"] | Mapping[str, "Part"]
 
 
 def fingerprint_of(parts: Mapping[str, Part]) -> str:
     """Return `sha256:` and the digest of the parts, whatever the order of their keys."""
-    return "sha256:" + hashlib.sha256(_ENCODER.encode(parts).encode()).hexdigest()
+    return "sha256:" + hashlib.sha256(canonical(parts).encode()).hexdigest()

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
+import orjson
+
 from fwfix.drivers.base import Answer
 from fwfix.errors import AnswerError
 from fwfix.model.observation import RecordState
@@ -98,7 +100,7 @@ def parse_answer(result: Result) -> Document:
         AnswerError: there is none, or it is not ours.
     """
     try:
-        values = json.loads(result.stdout)
+        values = _decoded(result.stdout)
     except ValueError as exc:
         said = (result.stderr.strip() or result.stdout.strip() or "nothing")[-_LONGEST_QUOTE:]
         raise AnswerError(
@@ -111,6 +113,14 @@ def parse_answer(result: Result) -> Document:
             next="Check custom templates with `fwfix templates check`.",
         )
     return Document(script=str(values.get("script", "")), values=values)
+
+
+def _decoded(text: str) -> object:
+    """Read JSON; what the quick way refuses, such as half a character, Python's own may still read."""
+    try:
+        return orjson.loads(text)
+    except ValueError:
+        return json.loads(text)
 
 
 def state_of(text: str) -> RecordState | None:

@@ -2,14 +2,15 @@
 
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from fwfix.canonical import canonical
 from fwfix.errors import JournalError, UsageError
-from fwfix.journal.chain import canonical
 from fwfix.journal.database import FILE_NAME, connect, explained, prepare, reserve
 from fwfix.journal.history import History
 from fwfix.journal.lease import Lease
@@ -20,15 +21,15 @@ from fwfix.journal.records import (
     insert_run,
     mark_finished,
     mark_resumed,
-    result_body,
     script_body,
     start_body,
     with_results,
 )
 from fwfix.journal.suggest import taken_run
+from fwfix.journal.told import Told
 from fwfix.journal.transaction import Transaction
 from fwfix.journal.values import RunStart, StepResult, changes_host
-from fwfix.journal.writer import Job, Writer, Written
+from fwfix.journal.writer import KEPT_SECONDS, Job, Writer, Written
 from fwfix.model.host import Host
 from fwfix.model.outcome import HostReport, Outcome
 from fwfix.model.runid import is_run_id
@@ -197,7 +198,6 @@ class Journal(History):
         invocation: Invocation | None = None,
         reverts_at: datetime | None = None,
         detail: Mapping[str, object] | None = None,
-        results: Sequence[StepResult] = (),
     ) -> None:
         """Write which steps are about to be taken; take them only when this has returned.
 
@@ -208,7 +208,6 @@ class Journal(History):
             invocation: the script as it will be run, kept word for word.
             reverts_at: when the host restores itself at the latest, if this arms it.
             detail: anything else that a later reader needs; JSON.
-            results: of steps that ended just before.
         """
         texts = Texts()
         script = None if invocation is None else script_body(invocation, texts)
@@ -218,25 +217,19 @@ class Journal(History):
             "reverts_at": maybe_timestamp(reverts_at),
             "detail": dict(detail or {}),
         }
-        body = with_results(body, results, texts)
-        self._writer.write(self._job(run_id, host, "announced", body, texts=texts, mark=changes_host(steps)))
+        taken = self._writer.take(run_id, host)
+        body = with_results(body, (told.result for told in taken), texts)
+        job = self._job(run_id, host, "announced", body, texts=texts, mark=changes_host(steps))
+        self._writer.write(job, taken=taken)
 
-    def record(self, run_id: str, host: str, result: StepResult, *, wait: bool = True) -> None:
-        """Write the result of a step, and what the host answered.
+    def record(self, run_id: str, host: str, result: StepResult) -> None:
+        """Write the result of a step, and what the host answered, soon.
 
-        Args:
-            run_id: the run.
-            host: its host.
-            result: what was done, and what came of it.
-            wait: False to go on before it is on disk. It is there before the next announcement; a kill in
-                between loses what the host can be asked again.
+        It is on disk with the next announcement or outcome of its host, and after a second at the latest. A
+        kill in between loses what the host can be asked again.
         """
-        texts = Texts()
-        job = self._job(run_id, host, "step", result_body(result, texts), texts=texts)
-        if wait:
-            self._writer.write(job)
-        else:
-            self._writer.put(job)
+        due = time.monotonic() + KEPT_SECONDS
+        self._writer.keep(Told(run_id=run_id, host=host, at=self._now(), due=due, result=result))
 
     def append(self, run_id: str, host: str | None, kind: str, body: Mapping[str, object]) -> None:
         """Write any other event; `host` None where it concerns the whole run."""
@@ -246,18 +239,13 @@ class Journal(History):
         """Write how a host ended, with what the probes met."""
         self.hand_in_host(run_id, report)()
 
-    def hand_in_host(self, run_id: str, report: HostReport, *, results: Sequence[StepResult] = ()) -> Written:
-        """Write how a host ended as `finish_host` does; it is on disk when what is returned has returned.
-
-        Args:
-            run_id: the run.
-            report: what became of the host.
-            results: of steps that ended just before.
-        """
+    def hand_in_host(self, run_id: str, report: HostReport) -> Written:
+        """Write how a host ended as `finish_host` does; it is on disk when what is returned has returned."""
         texts = Texts()
-        body = with_results(host_record(report), results, texts)
+        taken = self._writer.take(run_id, report.name)
+        body = with_results(host_record(report), (told.result for told in taken), texts)
         job = self._job(run_id, report.name, "outcome", body, texts=texts, mark=True, outcome=report.outcome)
-        return self._writer.hand_in(job)
+        return self._writer.hand_in(job, taken=taken)
 
     def finish_run(self, run_id: str, *, exit_code: int, finished_at: datetime | None = None) -> None:
         """Write the end of a run and let go of it."""

@@ -1,22 +1,11 @@
-"""Canonical JSON and the chain of digests that makes a later edit visible."""
+"""The chain of digests that makes a later edit visible."""
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator
 from json.encoder import encode_basestring_ascii as quoted
 
+from fwfix.canonical import canonical
 from fwfix.journal.values import ChainFault, Event
-
-_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-
-
-def canonical(value: object) -> str:
-    """Write JSON in the one way that is hashed: sorted keys, no spaces, ASCII.
-
-    Raises:
-        TypeError, ValueError: it is not JSON.
-    """
-    return _ENCODER.encode(value)
 
 
 def sha256(text: str) -> str:

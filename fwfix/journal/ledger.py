@@ -3,7 +3,8 @@
 import sqlite3
 from collections.abc import Iterator
 
-from fwfix.journal.chain import canonical, sha256
+from fwfix.canonical import canonical
+from fwfix.journal.chain import sha256
 from fwfix.journal.values import ChainFault
 
 # SQLite keeps the highest number that was ever given out: so rows that are missing at the end show as well.

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 
+from fwfix.canonical import canonical
 from fwfix.errors import JournalError
-from fwfix.journal.chain import canonical, sha256
+from fwfix.journal.chain import sha256
 from fwfix.journal.hosts import host_to_json
 from fwfix.journal.values import RunStart, StepResult
 from fwfix.model.host import Host

@@ -2,17 +2,19 @@
 
 A transaction costs one flush of the disk, however many events are in it. So the thread takes everything
 that waits, writes it in one transaction in the order in which it came, and lets all who wait go on together.
+A result that nobody waits for is kept for a moment: if an event of its host follows, that takes it along.
 """
 
 import sqlite3
 import threading
-from collections import deque
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from fwfix.errors import FwfixError, JournalError
 from fwfix.journal.database import explain
+from fwfix.journal.told import Told
 from fwfix.journal.transaction import Transaction
 
 # Called again when the transaction that it was in had to be undone.
@@ -22,19 +24,25 @@ Written = Callable[[], None]
 
 # More would only make one failure bigger.
 _MOST_JOBS_AT_ONCE = 4096
-# What nobody waits for is written after this at the latest.
-_LATER_SECONDS = 0.5
+# A result that nobody waits for is kept for so long; how often to look for such.
+KEPT_SECONDS = 0.5
+_LOOK_SECONDS = 0.25
 # A job that makes one of these has only itself to blame.
 _OWN_MISTAKES = (sqlite3.IntegrityError, FwfixError, ValueError, TypeError, KeyError)
 
 
 class _Ticket:
-    """One job and what became of it; not written until a commit says otherwise."""
+    """One job and what became of it; not written until a commit says otherwise.
 
-    __slots__ = ("_done", "error", "job", "written")
+    Attributes:
+        taken: the results that it writes as part of itself; None: all that is kept goes before it.
+    """
 
-    def __init__(self, job: Job) -> None:
+    __slots__ = ("_done", "error", "job", "taken", "written")
+
+    def __init__(self, job: Job, taken: Sequence[Told] | None) -> None:
         self.job = job
+        self.taken = taken
         self.error: Exception | None = None
         self.written = False
         # Far cheaper than an Event, and there is only one who waits.
@@ -63,29 +71,33 @@ class Writer:
         self._transaction = Transaction(connection)
         self._path = path
         self._waiting: SimpleQueue[_Ticket | None] = SimpleQueue()
-        self._later: deque[Job] = deque()
+        self._kept: dict[tuple[str, str], list[Told]] = {}
         self._mistake: Exception | None = None
-        self._closing = threading.Lock()
+        self._lock = threading.Lock()
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="fwfix-journal", daemon=True)
         self._thread.start()
 
-    def write(self, job: Job) -> None:
-        """Run a job inside a transaction, behind all that was put before; return when it is on disk.
+    def write(self, job: Job, *, taken: Sequence[Told] | None = None) -> None:
+        """Run a job inside a transaction; return when it is on disk.
 
         Raises:
             JournalError: it is not; nothing of this job was kept.
         """
-        self.hand_in(job)()
+        self.hand_in(job, taken=taken)()
 
-    def hand_in(self, job: Job) -> Written:
+    def hand_in(self, job: Job, *, taken: Sequence[Told] | None = None) -> Written:
         """Run a job as `write` does, and leave the waiting to whoever is interested.
+
+        Args:
+            job: what is done inside the transaction.
+            taken: what it writes of the results that were kept; None: all of them are written before it.
 
         Raises:
             JournalError: the journal takes no jobs any more.
         """
-        ticket = _Ticket(job)
-        with self._closing:
+        ticket = _Ticket(job, taken)
+        with self._lock:
             self._refuse()
             self._waiting.put(ticket)
 
@@ -96,18 +108,28 @@ class Writer:
 
         return written
 
-    def put(self, job: Job) -> None:
-        """Run a job before the next one that somebody waits for, or soon; a kill may still lose it.
+    def keep(self, told: Told) -> None:
+        """Write a result soon; a kill may still lose it.
 
-        A job that the disk refuses is tried again; one that fails for itself fails every later `write`.
+        One that the disk refuses is tried again; one that fails for itself fails every later `write`.
         """
-        with self._closing:
+        with self._lock:
             self._refuse()
-            self._later.append(job)
+            self._kept.setdefault((told.run_id, told.host), []).append(told)
+
+    def take(self, run_id: str, host: str) -> Sequence[Told]:
+        """Return the results that are kept of a host, oldest first: who takes them writes them."""
+        with self._lock:
+            return self._kept.pop((run_id, host), ())
+
+    def _put_back(self, results: Sequence[Told]) -> None:
+        with self._lock:
+            for told in reversed(results):
+                self._kept.setdefault((told.run_id, told.host), []).insert(0, told)
 
     def close(self) -> None:
         """Write what waits, then stop. Harmless when closed before."""
-        with self._closing:
+        with self._lock:
             if not self._closed:
                 self._closed = True
                 self._waiting.put(None)
@@ -136,17 +158,25 @@ class Writer:
             more = True
             while more:
                 tickets, more = self._take()
+                everything = not more or any(ticket.taken is None for ticket in tickets)
                 try:
-                    self._transact(tickets)
+                    self._transact(tickets, self._due(everything=everything))
                 finally:
                     for ticket in tickets:
                         ticket.settle()
         finally:
             self._stop()
 
+    def _due(self, *, everything: bool) -> list[Told]:
+        """Stop keeping what was kept for long enough, or all of it; the oldest of a host is due first."""
+        now = time.monotonic()
+        with self._lock:
+            due = [key for key, results in self._kept.items() if everything or results[0].due <= now]
+            return [told for key in due for told in self._kept.pop(key)]
+
     def _stop(self) -> None:
         """Let nobody wait for a thread that is gone."""
-        with self._closing:
+        with self._lock:
             self._closed = True
         while True:
             try:
@@ -157,10 +187,10 @@ class Writer:
                 ticket.settle()
 
     def _take(self) -> tuple[list[_Ticket], bool]:
-        """Wait for somebody who waits, or for a while; tell whether more may come."""
+        """Wait for somebody who waits, or until the next look for what is due; tell whether more may come."""
         tickets: list[_Ticket] = []
         try:
-            ticket = self._waiting.get(timeout=_LATER_SECONDS)
+            ticket = self._waiting.get(timeout=_LOOK_SECONDS)
             while ticket is not None:
                 tickets.append(ticket)
                 if len(tickets) == _MOST_JOBS_AT_ONCE:
@@ -170,23 +200,24 @@ class Writer:
             return tickets, True
         return tickets, False
 
-    def _transact(self, tickets: list[_Ticket]) -> None:
-        # Whatever was put before these tickets came is here by now.
-        put = [self._later.popleft() for _ in range(len(self._later))]
-        if not put and not tickets:
+    def _transact(self, tickets: list[_Ticket], due: list[Told]) -> None:
+        if not due and not tickets:
             return
         try:
-            if not self._try_together([*put, *(ticket.job for ticket in tickets)]):
-                self._one_by_one(put, tickets)
+            if not self._try_together([*due, *(ticket.job for ticket in tickets)]):
+                self._one_by_one(due, tickets)
         except sqlite3.Error as exc:
             self._undo()
-            self._later.extendleft(reversed(put))
+            self._put_back(due)
             for ticket in tickets:
                 ticket.error = ticket.error or exc
-            return
-        self.commits += 1
+        else:
+            self.commits += 1
+            for ticket in tickets:
+                ticket.written = ticket.error is None
         for ticket in tickets:
-            ticket.written = ticket.error is None
+            if ticket.taken and not ticket.written:
+                self._put_back(ticket.taken)
 
     def _try_together(self, jobs: list[Job]) -> bool:
         """Write all jobs; tell whether none of them made a mistake of its own."""
@@ -201,11 +232,11 @@ class Writer:
         self._commit()
         return True
 
-    def _one_by_one(self, put: list[Job], tickets: list[_Ticket]) -> None:
+    def _one_by_one(self, due: list[Told], tickets: list[_Ticket]) -> None:
         """Write every job so that its own mistake does not cost the others their event."""
         self._connection.execute("BEGIN IMMEDIATE")
-        for job in put:
-            self._mistake = self._run(job) or self._mistake
+        for told in due:
+            self._mistake = self._run(told) or self._mistake
         for ticket in tickets:
             ticket.error = self._run(ticket.job)
         self._commit()

@@ -30,9 +30,6 @@ def nothing_to_wait_for() -> None:
 class Log:
     """Where steps are written down; durable, with all before, when `announce` or `finish` returns.
 
-    Both take along the `results` of steps that ended just before; `record` is for a step after which
-    something else is done first.
-
     This one writes nowhere.
     """
 
@@ -42,20 +39,19 @@ class Log:
         *steps: str,
         invocation: Invocation | None = None,
         reverts_at: datetime | None = None,
-        results: Sequence[StepResult] = (),
     ) -> None:
         """Write down what is about to be done on a host; it is done only when this has returned."""
 
     def record(self, host: str, result: StepResult) -> None:
         """Write down how a step ended and what the host answered; a kill before the next call may lose it."""
 
-    def finish(self, report: HostReport, *, results: Sequence[StepResult] = ()) -> None:
+    def finish(self, report: HostReport) -> None:
         """Write down what became of a host."""
-        self.hand_in(report, results=results)()
+        self.hand_in(report)()
 
-    def hand_in(self, report: HostReport, *, results: Sequence[StepResult] = ()) -> Written:
+    def hand_in(self, report: HostReport) -> Written:
         """Write down what became of a host; it is durable when what is returned has returned."""
-        del report, results
+        del report
         return nothing_to_wait_for
 
     def without_outcomes(self) -> "Log":
@@ -145,10 +141,10 @@ class RunContext:
         """Return the driver for a host's platform."""
         return self.drivers[host.platform]
 
-    def finish(self, report: HostReport, *, results: Sequence[StepResult] = ()) -> None:
+    def finish(self, report: HostReport) -> None:
         """Write down what became of a host, and show it; if it cannot be written, no other one is started."""
         try:
-            self.log.finish(report, results=results)
+            self.log.finish(report)
         except JournalError as error:
             self.brake.stop(reason_of(error))
         self.observer.host_done(report)

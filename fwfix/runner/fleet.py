@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 
 from fwfix.errors import FwfixError, HostError, SecretError
 from fwfix.executors.base import Executor
-from fwfix.journal import StepResult, Written
+from fwfix.journal import Written
 from fwfix.model.host import Host
 from fwfix.model.observation import Observation
 from fwfix.model.outcome import HostReport, Outcome
@@ -209,7 +209,7 @@ class Fleet:
             self._attempt(partial(self._look_back, applied))
         begun = self._context.brake.held is None
         if begun:
-            self._tell("wave", {**whole, "state": "started", "steps": list(FIRST_STEPS)})
+            self._tell("wave", {**whole, "state": "started", "steps": [str(step) for step in FIRST_STEPS]})
             self._context.observer.wave_started(number, of=len(self._plan.waves), hosts=len(waiting))
         for plan, ended in each_host(waiting, self._one, forks=self._forks):
             reports[plan.host.name] = report = self._shown(ended)
@@ -257,12 +257,12 @@ class Fleet:
         options = Options(accept_unproven=accepted, recheck=self._recheck, still=still)
         with HostRun(plan, self._context, lookout=self._lookout, options=options, prepared=prepared) as run:
             try:
-                return self._handed_in(run.run(), results=run.untold)
+                return self._handed_in(run.run())
             except Exception as error:  # noqa: BLE001 - the one place: a bug or a full disk ends no other host's life
                 return _Ended(run.abandon(self._broken(error)), nothing_to_wait_for)
 
-    def _handed_in(self, report: HostReport, *, results: Sequence[StepResult] = ()) -> _Ended:
-        return _Ended(report, self._context.log.hand_in(report, results=results))
+    def _handed_in(self, report: HostReport) -> _Ended:
+        return _Ended(report, self._context.log.hand_in(report))
 
     def _shown(self, ended: _Ended) -> HostReport:
         """Show what became of a host, once that is on disk, and return it."""

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import ClassVar, Self
@@ -106,7 +105,6 @@ class HostRun:
         self._before: tuple[Reading, ...] = ()
         self._probes: tuple[Probe, ...] = ()
         self._steps: list[StepRecord] = []
-        self._untold: list[StepResult] = []
         self._notes: list[str] = []
         self._asked = 0
         self._result: Result | None = None
@@ -136,16 +134,8 @@ class HostRun:
             self._note_pending()
         return self._report(self._state)
 
-    @property
-    def untold(self) -> Sequence[StepResult]:
-        """Results that the journal does not know yet: it is told with what comes next, at once."""
-        return tuple(self._untold)
-
     def abandon(self, reason: Reason) -> HostReport:
         """Report what is certain when no further step may be taken, because the controller is not well."""
-        for result in self._untold:
-            with suppress(FwfixError):  # it is not well, and a host can be asked again
-                self._context.log.record(self._plan.host.name, result)
         outcome = Outcome.UNKNOWN if self._state.sent else Outcome.FAILED
         return self._report(self._state._replace(outcome=self._state.outcome or outcome, reason=reason))
 
@@ -181,14 +171,7 @@ class HostRun:
         self, step: Step, invocation: Invocation | None = None, reverts_at: datetime | None = None
     ) -> None:
         steps = (step, _FOLLOWING[step]) if step in _FOLLOWING else (step,)
-        self._context.log.announce(
-            self._plan.host.name,
-            *steps,
-            invocation=invocation,
-            reverts_at=reverts_at,
-            results=tuple(self._untold),
-        )
-        self._untold.clear()
+        self._context.log.announce(self._plan.host.name, *steps, invocation=invocation, reverts_at=reverts_at)
 
     def _record(self, step: Step, event: Event, *, at: datetime, started: float) -> None:
         reason = getattr(event, "reason", None)
@@ -204,10 +187,7 @@ class HostRun:
         pending = event.reverts_at if isinstance(event, Answered) else None
         reverts_at = None if pending is None else self._context.wall_at(pending)
         result = StepResult(step=record, answer=self._result, reverts_at=reverts_at)
-        if step is Step.APPLY:  # to verify it takes a while, and whoever looks meanwhile must see it
-            self._context.log.record(self._plan.host.name, result)
-        else:
-            self._untold.append(result)
+        self._context.log.record(self._plan.host.name, result)
 
     # --- the steps -------------------------------------------------------------------------
 

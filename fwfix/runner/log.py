@@ -1,6 +1,5 @@
 """The journal as the runner sees it: one run, steps by name."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -28,22 +27,19 @@ class JournalLog(Log):
         *steps: str,
         invocation: Invocation | None = None,
         reverts_at: datetime | None = None,
-        results: Sequence[StepResult] = (),
     ) -> None:
         """Make steps durable before the first of them is taken."""
-        self.journal.announce(
-            self.run_id, host, steps, invocation=invocation, reverts_at=reverts_at, results=results
-        )
+        self.journal.announce(self.run_id, host, steps, invocation=invocation, reverts_at=reverts_at)
 
     def record(self, host: str, result: StepResult) -> None:
-        """Write the result of a step; it is durable before the next one is announced."""
-        self.journal.record(self.run_id, host, result, wait=False)
+        """Write the result of a step; it is durable before the next one is taken."""
+        self.journal.record(self.run_id, host, result)
 
-    def hand_in(self, report: HostReport, *, results: Sequence[StepResult] = ()) -> Written:
+    def hand_in(self, report: HostReport) -> Written:
         """Write the outcome of a host with its evidence."""
         if not self.outcomes:
             return nothing_to_wait_for
-        return self.journal.hand_in_host(self.run_id, report, results=results)
+        return self.journal.hand_in_host(self.run_id, report)
 
     def without_outcomes(self) -> "JournalLog":
         """Return the same without the last word on a host."""

@@ -67,5 +67,5 @@ def recover_host(
             report = life.abandon(reason_of(error))
             context.observer.host_done(report)
         else:
-            context.finish(report, results=life.untold)
+            context.finish(report)
         return report

@@ -14,11 +14,11 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
+from fwfix.canonical import canonical
 from fwfix.cli import main, runs
 from fwfix.cli.options import Program
 from fwfix.errors import JournalError, UsageError
 from fwfix.journal import Journal, RunStart, StepResult
-from fwfix.journal.chain import canonical
 from fwfix.model.host import Host, Platform
 from fwfix.model.outcome import (
     Expectation,

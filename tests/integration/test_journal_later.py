@@ -1,4 +1,4 @@
-"""What the journal is told without waiting is on disk before the next thing that somebody waits for."""
+"""Results are told without waiting: on disk with the next event of their host, or soon by themselves."""
 
 import sqlite3
 import time
@@ -14,6 +14,7 @@ import pytest
 from fwfix.errors import JournalError
 from fwfix.journal import Journal, RunStart, StepResult
 from fwfix.journal.database import FILE_NAME
+from fwfix.journal.values import results_in
 from fwfix.model.host import Host, Platform
 from fwfix.model.outcome import HostReport, Outcome, StepRecord
 from fwfix.model.script import Result
@@ -47,26 +48,49 @@ def kinds(journal: Journal) -> list[str]:
     return [event.kind for event in journal.events(RUN)]
 
 
-def test_a_result_is_on_disk_before_the_next_announcement_and_shares_its_flush(journal: Journal) -> None:
+def steps(journal: Journal) -> list[list[object]]:
+    """Return the results that every event takes along."""
+    return [[result["step"] for result in results_in(event)] for event in journal.events(RUN)]
+
+
+def test_a_result_is_on_disk_with_the_next_announcement_of_its_host_and_shares_its_flush(
+    journal: Journal,
+) -> None:
     before = journal.commits
     for number in range(5):
         journal.announce(RUN, "a", ["arm"], detail={"number": number})
-        journal.record(RUN, "a", ANSWERED, wait=False)
+        journal.record(RUN, "a", ANSWERED)
     journal.announce(RUN, "a", ["apply"])
-    assert kinds(journal) == ["started", *["announced", "step"] * 5, "announced"]
+    assert kinds(journal) == ["started", *["announced"] * 6]
+    assert steps(journal) == [[], [], *[["arm"]] * 5]
     assert journal.commits - before == 6  # with a flush for every event it would be 11
     assert journal.check() == ()
 
 
+def test_an_announcement_takes_along_what_is_known_of_its_own_host_alone(journal: Journal) -> None:
+    journal.record(RUN, "a", ANSWERED)
+    journal.announce(RUN, "b", ["arm"])
+    assert steps(journal) == [[], []]
+    journal.announce(RUN, "a", ["apply"])
+    assert steps(journal) == [[], [], ["arm"]]
+
+
+def test_what_concerns_the_whole_run_is_written_behind_every_result_before_it(journal: Journal) -> None:
+    journal.record(RUN, "a", ANSWERED)
+    journal.record(RUN, "b", ANSWERED)
+    journal.append(RUN, None, "stopped", {})
+    assert kinds(journal) == ["started", "step", "step", "stopped"]
+
+
 def test_a_result_that_nobody_follows_is_on_disk_soon(journal: Journal) -> None:
-    journal.record(RUN, "a", SAID_NOTHING, wait=False)
+    journal.record(RUN, "a", SAID_NOTHING)
     end = time.monotonic() + 10
     while kinds(journal) != ["started", "step"]:
         assert time.monotonic() < end
 
 
 def test_a_result_is_written_when_the_journal_is_closed(journal: Journal, tmp_path: Path) -> None:
-    journal.record(RUN, "a", SAID_NOTHING, wait=False)
+    journal.record(RUN, "a", SAID_NOTHING)
     journal.close()
     with Journal.open(tmp_path) as again:
         assert kinds(again) == ["started", "step"]
@@ -78,17 +102,31 @@ def test_a_result_that_the_disk_refused_is_written_with_the_next_event(
 ) -> None:
     with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        journal.record(RUN, "a", ANSWERED, wait=False)
+        journal.record(RUN, "a", ANSWERED)
         with pytest.raises(JournalError, match="another process"):
             journal.announce(RUN, "a", ["apply"])
         other.execute("ROLLBACK")
     journal.announce(RUN, "a", ["revert"])
-    assert kinds(journal) == ["started", "step", "announced"]
+    assert steps(journal) == [[], ["arm"]]
     assert journal.check() == ()
 
 
+def test_a_result_that_the_disk_refused_is_written_by_itself_where_nothing_follows(
+    journal: Journal, tmp_path: Path
+) -> None:
+    with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        journal.record(RUN, "a", ANSWERED)
+        with pytest.raises(JournalError, match="another process"):
+            journal.announce(RUN, "a", ["apply"])
+        other.execute("ROLLBACK")
+    journal.close()
+    with Journal.open(tmp_path) as again:
+        assert steps(again) == [[], ["arm"]]
+
+
 def test_a_result_that_can_never_be_written_lets_nothing_more_be_announced(journal: Journal) -> None:
-    journal.record("20261121T220004Z-0000", "a", SAID_NOTHING, wait=False)
+    journal.record("20261121T220004Z-0000", "a", SAID_NOTHING)
     journal.append(RUN, "b", "odd", {})  # in the same transaction: not its mistake
     with pytest.raises(JournalError, match="no run"):
         journal.announce(RUN, "a", ["apply"])
@@ -98,11 +136,12 @@ def test_a_result_that_can_never_be_written_lets_nothing_more_be_announced(journ
 def test_the_mistake_of_one_costs_nobody_else_in_the_same_transaction_an_event_or_a_text(
     journal: Journal,
 ) -> None:
-    journal.record(RUN, "a", ANSWERED, wait=False)
+    journal.record(RUN, "a", ANSWERED)
     with pytest.raises(JournalError, match="no run"):
         journal.append("20261121T220004Z-0000", "a", "odd", {})
     journal.record(RUN, "b", ANSWERED)
-    assert kinds(journal) == ["started", "step", "step"]
+    journal.append(RUN, None, "odd", {})
+    assert kinds(journal) == ["started", "step", "step", "odd"]
     assert journal.check() == ()
 
 
@@ -110,9 +149,10 @@ def test_a_run_that_another_process_went_on_with_keeps_one_chain(journal: Journa
     journal.announce(RUN, "a", ["arm"])
     with Journal.open(tmp_path) as other:
         other.append(RUN, "a", "odd", {})
-    journal.record(RUN, "a", SAID_NOTHING, wait=False)
+    journal.record(RUN, "a", SAID_NOTHING)
     journal.announce(RUN, "a", ["apply"])
-    assert kinds(journal) == ["started", "announced", "odd", "step", "announced"]
+    assert kinds(journal) == ["started", "announced", "odd", "announced"]
+    assert steps(journal)[-1] == ["arm"]
     assert journal.check() == ()
 
 
@@ -120,18 +160,18 @@ def test_results_that_the_next_event_takes_along_count_as_those_in_events_of_the
     journal: Journal,
 ) -> None:
     reverts_at = AT + timedelta(seconds=120)
-    journal.announce(RUN, "a", ["observe", "baseline"])
-    journal.record(RUN, "a", StepResult(step=replace(STEP, step="observe")), wait=False)
-    baseline = StepResult(step=replace(STEP, step="baseline"))
-    journal.announce(RUN, "a", ["arm"], results=[baseline])
-    armed = replace(ANSWERED, reverts_at=reverts_at)
-    journal.announce(RUN, "a", ["apply"], results=[armed])
-    assert kinds(journal) == ["started", "announced", "step", "announced", "announced"]
+    for step in ("observe", "baseline"):
+        journal.record(RUN, "a", StepResult(step=replace(STEP, step=step)))
+    journal.announce(RUN, "a", ["arm"])
+    journal.record(RUN, "a", replace(ANSWERED, reverts_at=reverts_at))
+    journal.announce(RUN, "a", ["apply"])
+    assert steps(journal) == [[], ["observe", "baseline"], ["arm"]]
     entry = journal.host(RUN, "a")
     assert entry.completed == ("observe", "baseline", "arm")  # nothing is known of apply
     assert entry.reverts_at == reverts_at
     report = HostReport(name="a", address="10.0.0.1", platform="linux", outcome=Outcome.APPLIED)
-    journal.hand_in_host(RUN, report, results=[StepResult(step=replace(STEP, step="apply"))])()
+    journal.record(RUN, "a", StepResult(step=replace(STEP, step="apply")))
+    journal.finish_host(RUN, report)
     entry = journal.host(RUN, "a")
     assert entry.completed == ("observe", "baseline", "arm", "apply")
     assert entry.report == report
@@ -141,7 +181,8 @@ def test_results_that_the_next_event_takes_along_count_as_those_in_events_of_the
 def test_a_change_of_an_answer_that_an_announcement_took_along_shows(
     journal: Journal, tmp_path: Path
 ) -> None:
-    journal.announce(RUN, "a", ["apply"], results=[StepResult(step=STEP, answer=ANSWER)])
+    journal.record(RUN, "a", ANSWERED)
+    journal.announce(RUN, "a", ["apply"])
     assert journal.text(sha256(b"the answer").hexdigest()) == "the answer"
     with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as other:
         other.execute("UPDATE texts SET packed = 'another' WHERE packed = 'the answer'")

@@ -11,10 +11,11 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
+from fwfix.canonical import canonical
 from fwfix.cli import runs
 from fwfix.cli.options import Program
 from fwfix.journal import Journal, RunStart
-from fwfix.journal.chain import canonical, digest_of
+from fwfix.journal.chain import digest_of
 from fwfix.model.host import Host, Platform
 
 START = datetime(2026, 11, 21, 22, 0, 3, tzinfo=UTC)

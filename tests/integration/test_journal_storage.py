@@ -16,6 +16,7 @@ from fwfix.errors import JournalError, UsageError
 from fwfix.journal import InForce, Journal, RunStart, RunState, StepResult
 from fwfix.journal.checking import texts_of
 from fwfix.journal.database import FILE_NAME
+from fwfix.journal.values import results_in
 from fwfix.model.host import (
     Become,
     Host,
@@ -147,8 +148,9 @@ def test_an_answer_is_kept_word_for_word(journal: Journal) -> None:
     record = StepRecord(step="arm", ok=True, at=START, took_ms=31, message="armed")
     answer = Result(exit_code=0, stdout="state=armed\n", stderr="\x1b[1m", took_ms=30)
     journal.record(RUN, LINUX.name, StepResult(step=record, answer=answer))
+    journal.announce(RUN, LINUX.name, ["apply"])
 
-    body = journal.events(RUN)[-1].body
+    (body,) = results_in(journal.events(RUN)[-1])
 
     kept = body["answer"]
     assert isinstance(kept, dict)

@@ -10,7 +10,7 @@ from fwfix.drivers.base import Stamp
 from fwfix.drivers.linux import LinuxDriver
 from fwfix.errors import JournalError, UnreachableError
 from fwfix.executors.scripted import ScriptedConnector
-from fwfix.journal import HostEntry, RunEntry, RunState, StepResult
+from fwfix.journal import HostEntry, RunEntry, RunState
 from fwfix.model.host import Host, Platform
 from fwfix.model.outcome import HostReport, Outcome
 from fwfix.model.plan import HostPlan, Plan, PlannedOutcome, Reason
@@ -40,9 +40,7 @@ class SlowDisk(Log):
     told: Told
     full: bool = False
 
-    def hand_in(self, report: HostReport, *, results: Sequence[StepResult] = ()) -> Callable[[], None]:
-        del results
-
+    def hand_in(self, report: HostReport) -> Callable[[], None]:
         def written() -> None:
             if self.full:
                 raise JournalError("The disk is full.", next="Make room.")
@@ -115,6 +113,21 @@ def test_a_host_is_shown_once_its_outcome_is_on_disk() -> None:
     assert told.lines == [line for name in NAMES for line in (f"on disk: {name}", f"shown: {name}")]
     assert {report.outcome for report in reports} == {Outcome.FAILED}
     assert not fleet.broken
+
+
+def test_the_first_steps_of_the_hosts_of_a_wave_are_announced_with_its_start() -> None:
+    told = Told()
+
+    def write(kind: str, body: Mapping[str, object]) -> None:
+        told.lines.append(f"{kind} {body['number']} {body['state']}: {body.get('steps')}")
+
+    applied_to_silent_hosts(told, waves=(NAMES[:1], NAMES[1:2]), diary=write)
+    first, second = NAMES[:2]
+    steps = "['observe', 'baseline']"
+    assert told.lines == [
+        *("wave 1 started: " + steps, f"on disk: {first}", f"shown: {first}", "wave 1 ended: None"),
+        *("wave 2 started: " + steps, f"on disk: {second}", f"shown: {second}", "wave 2 ended: None"),
+    ]
 
 
 def test_an_outcome_that_cannot_be_written_stops_the_run_and_is_shown_with_the_reason() -> None:

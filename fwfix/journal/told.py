@@ -1,0 +1,33 @@
+"""The result of a step on its way into the journal: soon as an event, or with the next event of its host."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from fwfix.canonical import canonical
+from fwfix.journal.records import Texts, result_body
+from fwfix.journal.transaction import Transaction
+from fwfix.journal.values import StepResult
+from fwfix.report import timestamp
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """A result that nobody waits for; called, it is appended as an event of its own.
+
+    Attributes:
+        at: when it was told.
+        due: the instant of `time.monotonic()` from which on no other event is waited for.
+    """
+
+    run_id: str
+    host: str
+    at: datetime
+    due: float
+    result: StepResult
+
+    def __call__(self, transaction: Transaction) -> None:
+        """Append it to the chain of its run."""
+        texts = Texts()
+        body = canonical(result_body(self.result, texts))
+        transaction.add_texts(texts.by_digest)
+        transaction.append(run_id=self.run_id, at=timestamp(self.at), host=self.host, kind="step", body=body)
