@@ -28,7 +28,7 @@ FLOORS = (
     ("programs", "terminal"),
     ("model",),
     ("secrets",),
-    ("errors",),
+    ("errors", "canonical"),
 )
 PURE = (
     "lifecycle",
@@ -39,6 +39,7 @@ PURE = (
     "drivers",
     "model",
     "errors",
+    "canonical",
     "secrets",
 )
 IMPURE_MODULES = {
