@@ -101,7 +101,7 @@ def parse_answer(result: Result) -> Document:
     """
     try:
         values = _decoded(result.stdout)
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         said = (result.stderr.strip() or result.stdout.strip() or "nothing")[-_LONGEST_QUOTE:]
         raise AnswerError(
             f"the script ended with code {result.exit_code} and no readable answer; it said: {said}",

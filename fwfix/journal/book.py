@@ -21,9 +21,9 @@ from fwfix.journal.records import (
     insert_run,
     mark_finished,
     mark_resumed,
+    result_body,
     script_body,
     start_body,
-    with_results,
 )
 from fwfix.journal.suggest import taken_run
 from fwfix.journal.told import Told
@@ -49,7 +49,7 @@ class Journal(History):
     """One open journal. Every method may be called from any thread.
 
     What writes returns when it is on disk, and raises JournalError if it is not: then the step
-    must not be taken.
+    must not be taken. Only `record` and `hand_in_host` return before.
     """
 
     def __init__(
@@ -217,19 +217,24 @@ class Journal(History):
             "reverts_at": maybe_timestamp(reverts_at),
             "detail": dict(detail or {}),
         }
-        taken = self._writer.take(run_id, host)
-        body = with_results(body, (told.result for told in taken), texts)
-        job = self._job(run_id, host, "announced", body, texts=texts, mark=changes_host(steps))
-        self._writer.write(job, taken=taken)
+        self._hand_in(run_id, host, "announced", body, texts=texts, mark=changes_host(steps))()
 
     def record(self, run_id: str, host: str, result: StepResult) -> None:
         """Write the result of a step, and what the host answered, soon.
 
-        It is on disk with the next announcement or outcome of its host, and after a second at the latest. A
-        kill in between loses what the host can be asked again.
+        It is on disk with the next announcement or outcome of its host, and after half a second at the
+        latest. A kill in between loses what the host can be asked again.
         """
-        due = time.monotonic() + KEPT_SECONDS
-        self._writer.keep(Told(run_id=run_id, host=host, at=self._now(), due=due, result=result))
+        texts = Texts()
+        told = Told(
+            run_id=run_id,
+            host=host,
+            at=self._now(),
+            due=time.monotonic() + KEPT_SECONDS,
+            body=result_body(result, texts),
+            texts=texts,
+        )
+        self._writer.keep(told)
 
     def append(self, run_id: str, host: str | None, kind: str, body: Mapping[str, object]) -> None:
         """Write any other event; `host` None where it concerns the whole run."""
@@ -241,11 +246,8 @@ class Journal(History):
 
     def hand_in_host(self, run_id: str, report: HostReport) -> Written:
         """Write how a host ended as `finish_host` does; it is on disk when what is returned has returned."""
-        texts = Texts()
-        taken = self._writer.take(run_id, report.name)
-        body = with_results(host_record(report), (told.result for told in taken), texts)
-        job = self._job(run_id, report.name, "outcome", body, texts=texts, mark=True, outcome=report.outcome)
-        return self._writer.hand_in(job, taken=taken)
+        body = host_record(report)
+        return self._hand_in(run_id, report.name, "outcome", body, mark=True, outcome=report.outcome)
 
     def finish_run(self, run_id: str, *, exit_code: int, finished_at: datetime | None = None) -> None:
         """Write the end of a run and let go of it."""
@@ -260,6 +262,27 @@ class Journal(History):
 
         self._writer.write(job)
         self._release(run_id)
+
+    def _hand_in(
+        self,
+        run_id: str,
+        host: str,
+        kind: str,
+        body: dict[str, object],
+        *,
+        texts: Texts | None = None,
+        mark: bool,
+        outcome: Outcome | None = None,
+    ) -> Written:
+        """Hand in an event of a host with what is kept of it."""
+        texts = texts or Texts()
+        with self._writer.taking(run_id, host) as taken:
+            if taken:
+                body["results"] = [told.body for told in taken]
+                for told in taken:
+                    texts.by_digest.update(told.texts.by_digest)
+            job = self._job(run_id, host, kind, body, texts=texts, mark=mark, outcome=outcome)
+            return self._writer.hand_in(job, taken=taken)
 
     def _job(
         self,

@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from math import isfinite
 from typing import cast
 
 from fwfix.errors import JournalError
@@ -21,6 +22,17 @@ _HEADER = (
 )
 
 
+def _finite(text: str) -> float:
+    """Read a number; one that is none was never written, and would look like the null that was."""
+    number = float(text)
+    if not isfinite(number):
+        raise ValueError(f"{text} is no number")
+    return number
+
+
+_BODIES = json.JSONDecoder(parse_float=_finite, parse_constant=_finite)
+
+
 def damaged(what: str, exc: Exception) -> JournalError:
     """Say that something in the journal is not what we wrote."""
     return JournalError(f"{what} in the journal cannot be read: {exc!r}.", next="Run `fwfix runs check`.")
@@ -34,7 +46,7 @@ def read_events(connection: sqlite3.Connection, run_id: str, *, host: str | None
         query, arguments = f"{query} AND host = ?", (run_id, host)
     for row in connection.execute(f"{query} ORDER BY seq", arguments):
         try:
-            body = cast("Mapping[str, object]", json.loads(row[5]))
+            body = cast("Mapping[str, object]", _BODIES.decode(row[5]))
         except ValueError as exc:
             raise damaged(f"Event {row[1]} of {run_id}", exc) from exc
         yield Event(

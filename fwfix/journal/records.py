@@ -157,12 +157,6 @@ def result_body(result: StepResult, texts: Texts) -> dict[str, object]:
     }
 
 
-def with_results(body: dict[str, object], results: Iterable[StepResult], texts: Texts) -> dict[str, object]:
-    """Add to the body of an event the results that it takes along, if there are any."""
-    taken = [result_body(result, texts) for result in results]
-    return body | {"results": taken} if taken else body
-
-
 def mark_resumed(connection: sqlite3.Connection, run_id: str, *, pid: int) -> None:
     """Note that a run has no end any more."""
     connection.execute(

@@ -107,7 +107,8 @@ class HostEntry:
 
     Attributes:
         host: address, connection settings and references to secrets, as the run used them.
-        announced: every step announced, oldest first; the last may or may not have been taken.
+        announced: every step announced for it alone, oldest first; the last may or may not have been taken.
+            Its first looks are announced for a whole wave.
         completed: every step whose result was recorded, oldest first.
         reverts_at: when the host restores itself at the latest, as last recorded; None if it was never armed.
         report: how it ended; None while it has not.

@@ -8,7 +8,9 @@ A result that nobody waits for is kept for a moment: if an event of its host fol
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
@@ -25,10 +27,10 @@ Written = Callable[[], None]
 # More would only make one failure bigger.
 _MOST_JOBS_AT_ONCE = 4096
 # A result that nobody waits for is kept for so long; how often to look for such.
-KEPT_SECONDS = 0.5
-_LOOK_SECONDS = 0.25
+KEPT_SECONDS = 0.25
+_LOOK_SECONDS = 0.2
 # A job that makes one of these has only itself to blame.
-_OWN_MISTAKES = (sqlite3.IntegrityError, FwfixError, ValueError, TypeError, KeyError)
+_OWN_MISTAKES = (sqlite3.IntegrityError, FwfixError, ValueError, TypeError, KeyError, RecursionError)
 
 
 class _Ticket:
@@ -78,16 +80,16 @@ class Writer:
         self._thread = threading.Thread(target=self._work, name="fwfix-journal", daemon=True)
         self._thread.start()
 
-    def write(self, job: Job, *, taken: Sequence[Told] | None = None) -> None:
-        """Run a job inside a transaction; return when it is on disk.
+    def write(self, job: Job) -> None:
+        """Run a job inside a transaction, behind all that is kept; return when it is on disk.
 
         Raises:
             JournalError: it is not; nothing of this job was kept.
         """
-        self.hand_in(job, taken=taken)()
+        self.hand_in(job)()
 
     def hand_in(self, job: Job, *, taken: Sequence[Told] | None = None) -> Written:
-        """Run a job as `write` does, and leave the waiting to whoever is interested.
+        """Run a job inside a transaction, and leave the waiting to whoever is interested.
 
         Args:
             job: what is done inside the transaction.
@@ -117,15 +119,22 @@ class Writer:
             self._refuse()
             self._kept.setdefault((told.run_id, told.host), []).append(told)
 
-    def take(self, run_id: str, host: str) -> Sequence[Told]:
-        """Return the results that are kept of a host, oldest first: who takes them writes them."""
+    @contextmanager
+    def taking(self, run_id: str, host: str) -> Iterator[Sequence[Told]]:
+        """Take the results that are kept of a host, oldest first, to hand them in with something else."""
         with self._lock:
-            return self._kept.pop((run_id, host), ())
+            taken = self._kept.pop((run_id, host), ())
+        try:
+            yield taken
+        except BaseException:
+            self._put_back(taken)
+            raise
 
     def _put_back(self, results: Sequence[Told]) -> None:
+        """Keep results as before, and no longer than until the next transaction: others may follow them."""
         with self._lock:
             for told in reversed(results):
-                self._kept.setdefault((told.run_id, told.host), []).insert(0, told)
+                self._kept.setdefault((told.run_id, told.host), []).insert(0, replace(told, due=0.0))
 
     def close(self) -> None:
         """Write what waits, then stop. Harmless when closed before."""
@@ -208,16 +217,16 @@ class Writer:
                 self._one_by_one(due, tickets)
         except sqlite3.Error as exc:
             self._undo()
-            self._put_back(due)
             for ticket in tickets:
                 ticket.error = ticket.error or exc
+            unwritten = due
         else:
             self.commits += 1
             for ticket in tickets:
                 ticket.written = ticket.error is None
-        for ticket in tickets:
-            if ticket.taken and not ticket.written:
-                self._put_back(ticket.taken)
+            unwritten = []
+        with_them = [told for ticket in tickets if not ticket.written for told in ticket.taken or ()]
+        self._put_back([*unwritten, *with_them])
 
     def _try_together(self, jobs: list[Job]) -> bool:
         """Write all jobs; tell whether none of them made a mistake of its own."""

@@ -116,7 +116,9 @@ def _of_run(event: Event) -> str:
     body = event.body
     match event.kind:
         case "wave":
-            return f"wave {body.get('number')} of {body.get('of')} {body.get('state')}"
+            steps = body.get("steps")
+            begins = f": begins {', '.join(map(str, steps))}" if isinstance(steps, list) else ""
+            return f"wave {body.get('number')} of {body.get('of')} {body.get('state')}{begins}"
         case "stopped":
             return f"stopped: {body.get('message')}"
         case "counters":

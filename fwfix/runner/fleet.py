@@ -209,7 +209,8 @@ class Fleet:
             self._attempt(partial(self._look_back, applied))
         begun = self._context.brake.held is None
         if begun:
-            self._tell("wave", {**whole, "state": "started", "steps": [str(step) for step in FIRST_STEPS]})
+            begins = {"names": [each.host.name for each in waiting], "steps": [*map(str, FIRST_STEPS)]}
+            self._tell("wave", {**whole, "state": "started", **begins})
             self._context.observer.wave_started(number, of=len(self._plan.waves), hosts=len(waiting))
         for plan, ended in each_host(waiting, self._one, forks=self._forks):
             reports[plan.host.name] = report = self._shown(ended)

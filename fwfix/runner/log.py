@@ -32,7 +32,7 @@ class JournalLog(Log):
         self.journal.announce(self.run_id, host, steps, invocation=invocation, reverts_at=reverts_at)
 
     def record(self, host: str, result: StepResult) -> None:
-        """Write the result of a step; it is durable before the next one is taken."""
+        """Write the result of a step; it is durable before the next one is announced."""
         self.journal.record(self.run_id, host, result)
 
     def hand_in(self, report: HostReport) -> Written:

@@ -290,7 +290,10 @@ def test_a_key_that_is_none_leaves_no_bundle_without_its_signature(state: Path, 
 
 def test_what_concerns_the_whole_run_is_told_to_people_as_well(state: Path) -> None:
     said = {
-        "wave": ({"number": 1, "of": 2, "state": "started"}, "wave 1 of 2 started"),
+        "wave": (
+            {"number": 1, "of": 2, "state": "started", "names": ["good"], "steps": ["observe", "baseline"]},
+            "wave 1 of 2 started: begins observe, baseline",
+        ),
         "stopped": ({"message": "too many failed"}, "stopped: too many failed"),
         "counters": ({"turned_away": {"gw": {"9100/tcp IPv4": 2}}}, "packets were turned away since: on gw"),
         "approved": ({"principals": ["alice"], "key": "SHA256:a"}, "approved by alice (SHA256:a)"),

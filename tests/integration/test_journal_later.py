@@ -125,6 +125,29 @@ def test_a_result_that_the_disk_refused_is_written_by_itself_where_nothing_follo
         assert steps(again) == [[], ["arm"]]
 
 
+def test_a_result_stays_in_front_of_a_later_one_when_the_disk_had_refused_it(
+    journal: Journal, tmp_path: Path
+) -> None:
+    journal.record(RUN, "a", ANSWERED)
+    with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(JournalError, match="another process"):
+            journal.append(RUN, None, "stopped", {})
+        journal.record(RUN, "a", StepResult(step=replace(STEP, step="apply")))
+        other.execute("ROLLBACK")
+    journal.announce(RUN, "a", ["confirm"])
+    journal.append(RUN, None, "stopped", {})
+    assert journal.host(RUN, "a").completed == ("arm", "apply")
+
+
+def test_a_result_is_not_lost_with_an_announcement_that_is_refused(journal: Journal) -> None:
+    journal.record(RUN, "a", ANSWERED)
+    with pytest.raises(TypeError):
+        journal.announce(RUN, "a", ["apply"], detail={"no": {"JSON"}})
+    journal.announce(RUN, "a", ["apply"])
+    assert steps(journal) == [[], ["arm"]]
+
+
 def test_a_result_that_can_never_be_written_lets_nothing_more_be_announced(journal: Journal) -> None:
     journal.record("20261121T220004Z-0000", "a", SAID_NOTHING)
     journal.append(RUN, "b", "odd", {})  # in the same transaction: not its mistake

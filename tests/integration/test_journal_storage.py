@@ -412,6 +412,9 @@ TAMPERING = {
     "a host": "DELETE FROM hosts WHERE name = 'pos-win-07'",
     "a script": "UPDATE texts SET packed = (SELECT max(packed) FROM texts)",
     "all texts": "DELETE FROM texts",
+    "an infinite number for a null": "UPDATE events SET body = replace(body, 'null', 'Infinity')",
+    "a number without end for a null": "UPDATE events SET body = replace(body, 'null', '1e999')",
+    "no number for a null": "UPDATE events SET body = replace(body, 'null', 'NaN')",
     "a body that is no JSON": "UPDATE events SET body = '{' WHERE seq = 2",
 }
 

@@ -230,10 +230,16 @@ def test_a_document_that_makes_no_sense_is_refused(values: dict[str, object]) ->
         read_linux_observation(answer(**values))
 
 
-@pytest.mark.parametrize("stdout", ["", "Welcome!", "[1, 2]", "{", '{"schema": 1}', "null"])
+@pytest.mark.parametrize("stdout", ["", "Welcome!", "[1, 2]", "{", '{"schema": 1}', "null", "[" * 100_000])
 def test_no_document_at_all_is_an_answer_error(stdout: str) -> None:
     with pytest.raises(AnswerError):
         parse_answer(Result(exit_code=1, stdout=stdout, stderr="sh: awk: not found", took_ms=1))
+
+
+def test_half_a_character_in_an_answer_is_read() -> None:
+    stdout = '{"schema": "fwfix.answer/1", "message": "\\ud800"}'
+    document = parse_answer(Result(exit_code=0, stdout=stdout, stderr="", took_ms=1))
+    assert document.text("message") == "\ud800"
 
 
 def test_a_script_that_cannot_look_says_why() -> None:

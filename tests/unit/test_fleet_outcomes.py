@@ -119,14 +119,15 @@ def test_the_first_steps_of_the_hosts_of_a_wave_are_announced_with_its_start() -
     told = Told()
 
     def write(kind: str, body: Mapping[str, object]) -> None:
-        told.lines.append(f"{kind} {body['number']} {body['state']}: {body.get('steps')}")
+        told.lines.append(f"{kind} {body['number']} {body['state']}: {body.get('names')} {body.get('steps')}")
 
     applied_to_silent_hosts(told, waves=(NAMES[:1], NAMES[1:2]), diary=write)
     first, second = NAMES[:2]
-    steps = "['observe', 'baseline']"
     assert told.lines == [
-        *("wave 1 started: " + steps, f"on disk: {first}", f"shown: {first}", "wave 1 ended: None"),
-        *("wave 2 started: " + steps, f"on disk: {second}", f"shown: {second}", "wave 2 ended: None"),
+        f"wave 1 started: ['{first}'] ['observe', 'baseline']",
+        *(f"on disk: {first}", f"shown: {first}", "wave 1 ended: None None"),
+        f"wave 2 started: ['{second}'] ['observe', 'baseline']",
+        *(f"on disk: {second}", f"shown: {second}", "wave 2 ended: None None"),
     ]
 
 
