@@ -246,8 +246,8 @@ class Journal(History):
 
     def hand_in_host(self, run_id: str, report: HostReport) -> Written:
         """Write how a host ended as `finish_host` does; it is on disk when what is returned has returned."""
-        body = host_record(report)
-        return self._hand_in(run_id, report.name, "outcome", body, mark=True, outcome=report.outcome)
+        body, outcome = host_record(report), report.outcome
+        return self._hand_in(run_id, report.name, "outcome", body, texts=Texts(), mark=True, outcome=outcome)
 
     def finish_run(self, run_id: str, *, exit_code: int, finished_at: datetime | None = None) -> None:
         """Write the end of a run and let go of it."""
@@ -270,12 +270,11 @@ class Journal(History):
         kind: str,
         body: dict[str, object],
         *,
-        texts: Texts | None = None,
+        texts: Texts,
         mark: bool,
         outcome: Outcome | None = None,
     ) -> Written:
         """Hand in an event of a host with what is kept of it."""
-        texts = texts or Texts()
         with self._writer.taking(run_id, host) as taken:
             if taken:
                 body["results"] = [told.body for told in taken]

@@ -101,8 +101,7 @@ def _said(event: Event) -> str:
     body = event.body
     match event.kind:
         case "announced":
-            steps = body.get("steps")
-            return f"begins {', '.join(map(str, steps))}" if isinstance(steps, list) else "begins"
+            return _begins(body)
         case "outcome":
             probes = body.get("probes")
             met = f" ({plural(len(probes), 'probe')} recorded)" if isinstance(probes, list) and probes else ""
@@ -111,13 +110,17 @@ def _said(event: Event) -> str:
             return _of_run(event)
 
 
+def _begins(body: Mapping[str, object]) -> str:
+    steps = body.get("steps")
+    return f"begins {', '.join(map(str, steps))}" if isinstance(steps, list) else "begins"
+
+
 def _of_run(event: Event) -> str:
     """Say what concerns the whole run."""
     body = event.body
     match event.kind:
         case "wave":
-            steps = body.get("steps")
-            begins = f": begins {', '.join(map(str, steps))}" if isinstance(steps, list) else ""
+            begins = f": {_begins(body)}" if "steps" in body else ""
             return f"wave {body.get('number')} of {body.get('of')} {body.get('state')}{begins}"
         case "stopped":
             return f"stopped: {body.get('message')}"

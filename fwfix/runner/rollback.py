@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fwfix.drivers.base import Answer
-from fwfix.errors import FwfixError, JournalError, LostError
+from fwfix.errors import FwfixError, LostError
 from fwfix.model.host import Host, Platform
 from fwfix.model.observation import Observation, RecordState, RunRecord
 from fwfix.model.outcome import (
@@ -56,11 +56,7 @@ def roll_back(undo: Undo, context: RunContext) -> HostReport:
         report = _Rollback(undo, context, steps).run()
     finally:
         steps.close()
-    try:
-        context.log.finish(report)
-    except JournalError as error:
-        context.brake.stop(reason_of(error))  # what cannot be written down is not started
-    context.observer.host_done(report)
+    context.finish(report)
     return report
 
 

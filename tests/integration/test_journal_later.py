@@ -3,7 +3,7 @@
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from fwfix.errors import JournalError
-from fwfix.journal import Journal, RunStart, StepResult
+from fwfix.journal import Journal, RunStart, StepResult, book, writer
 from fwfix.journal.database import FILE_NAME
 from fwfix.journal.values import results_in
 from fwfix.model.host import Host, Platform
@@ -28,7 +28,8 @@ ANSWERED = StepResult(step=STEP, answer=ANSWER)
 
 
 @pytest.fixture
-def journal(tmp_path: Path) -> Iterator[Journal]:
+def hasty(tmp_path: Path) -> Iterator[Journal]:
+    """A journal with a run."""
     with Journal.open(tmp_path, busy=timedelta(milliseconds=50)) as journal:
         journal.start_run(
             RunStart(
@@ -42,6 +43,29 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
             )
         )
         yield journal
+
+
+@pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no result become due in the middle of a test, however slow the disk."""
+    monkeypatch.setattr(book, "KEPT_SECONDS", 60.0)
+    monkeypatch.setattr(writer, "_LOOK_SECONDS", 60.0)
+
+
+@pytest.fixture
+def journal(patience: None, hasty: Journal) -> Journal:
+    """The same, with all the time there is for what follows a result."""
+    del patience
+    return hasty
+
+
+@contextmanager
+def held(tmp_path: Path) -> Iterator[None]:
+    """Hold the file, so that nothing can be written into it."""
+    with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("ROLLBACK")
 
 
 def kinds(journal: Journal) -> list[str]:
@@ -82,10 +106,10 @@ def test_what_concerns_the_whole_run_is_written_behind_every_result_before_it(jo
     assert kinds(journal) == ["started", "step", "step", "stopped"]
 
 
-def test_a_result_that_nobody_follows_is_on_disk_soon(journal: Journal) -> None:
-    journal.record(RUN, "a", SAID_NOTHING)
+def test_a_result_that_nobody_follows_is_on_disk_soon(hasty: Journal) -> None:
+    hasty.record(RUN, "a", SAID_NOTHING)
     end = time.monotonic() + 10
-    while kinds(journal) != ["started", "step"]:
+    while kinds(hasty) != ["started", "step"]:
         assert time.monotonic() < end
 
 
@@ -100,12 +124,10 @@ def test_a_result_is_written_when_the_journal_is_closed(journal: Journal, tmp_pa
 def test_a_result_that_the_disk_refused_is_written_with_the_next_event(
     journal: Journal, tmp_path: Path
 ) -> None:
-    with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
+    with held(tmp_path):
         journal.record(RUN, "a", ANSWERED)
         with pytest.raises(JournalError, match="another process"):
             journal.announce(RUN, "a", ["apply"])
-        other.execute("ROLLBACK")
     journal.announce(RUN, "a", ["revert"])
     assert steps(journal) == [[], ["arm"]]
     assert journal.check() == ()
@@ -114,12 +136,10 @@ def test_a_result_that_the_disk_refused_is_written_with_the_next_event(
 def test_a_result_that_the_disk_refused_is_written_by_itself_where_nothing_follows(
     journal: Journal, tmp_path: Path
 ) -> None:
-    with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
+    with held(tmp_path):
         journal.record(RUN, "a", ANSWERED)
         with pytest.raises(JournalError, match="another process"):
             journal.announce(RUN, "a", ["apply"])
-        other.execute("ROLLBACK")
     journal.close()
     with Journal.open(tmp_path) as again:
         assert steps(again) == [[], ["arm"]]
@@ -129,12 +149,10 @@ def test_a_result_stays_in_front_of_a_later_one_when_the_disk_had_refused_it(
     journal: Journal, tmp_path: Path
 ) -> None:
     journal.record(RUN, "a", ANSWERED)
-    with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
+    with held(tmp_path):
         with pytest.raises(JournalError, match="another process"):
             journal.append(RUN, None, "stopped", {})
         journal.record(RUN, "a", StepResult(step=replace(STEP, step="apply")))
-        other.execute("ROLLBACK")
     journal.announce(RUN, "a", ["confirm"])
     journal.append(RUN, None, "stopped", {})
     assert journal.host(RUN, "a").completed == ("arm", "apply")
