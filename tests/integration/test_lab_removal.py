@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,13 @@ def directory(tmp_path: Path) -> Iterator[Path]:
     clean(tmp_path / "a lab, with: odd name")
 
 
+def forwarding() -> Iterator[str]:
+    proc = Path("/proc/sys/net/ipv4")
+    for path in (proc / "ip_forward", *sorted(proc.glob("conf/*/forwarding"))):
+        with suppress(OSError):  # another lab's interface may have gone since the names were read
+            yield f"{path} {path.read_text().strip()}"
+
+
 def root_state() -> dict[str, str]:
     """Return what a lab must not touch on this machine."""
     commands = {
@@ -106,13 +114,8 @@ def root_state() -> dict[str, str]:
         "addresses": ["ip", "-br", "addr"],
         "routes": ["ip", "route", "show", "table", "all"],
         "routes6": ["ip", "-6", "route", "show", "table", "all"],
-        "sysctls": [
-            "sh",
-            "-c",
-            "grep -r . /proc/sys/net/ipv4/conf/*/forwarding /proc/sys/net/ipv4/ip_forward",
-        ],
     }
-    state = {}
+    state = {"sysctls": "\n".join(forwarding())}
     for name, argv in commands.items():
         text = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
         state[name] = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
