@@ -1,8 +1,13 @@
-"""What becomes durable together: events are chained in memory and written with one statement each kind."""
+"""What becomes durable together: events are chained in memory and written with one statement each kind.
+
+Many rows go into SQLite as one JSON text: it lets the other threads have Python once, not at every row.
+"""
 
 import sqlite3
+from collections import defaultdict
 from collections.abc import Mapping
 
+from fwfix.canonical import canonical
 from fwfix.errors import JournalError
 from fwfix.journal import ledger
 from fwfix.journal.chain import digest_of
@@ -10,6 +15,12 @@ from fwfix.journal.records import Packed
 from fwfix.model.outcome import Outcome
 
 _Row = tuple[str, int, str, str | None, str, str, str, str]
+_COLUMNS = ", ".join(f"json_extract(value, '$[{n}]')" for n in range(8))
+_EVENTS = f"INSERT INTO events SELECT {_COLUMNS} FROM json_each(?)"  # noqa: S608 - numbers of ours
+_HOSTS = (
+    "UPDATE hosts SET changing = max(changing, ?), outcome = ?"
+    " WHERE run_id = ? AND name IN (SELECT value FROM json_each(?))"
+)
 
 # Digests of texts that are known to be in the file; with more of them, begin anew.
 _MOST_KEPT = 4096
@@ -31,7 +42,7 @@ class Transaction:
         self._ends: dict[str, tuple[int, str]] = {}
         self._rows: list[_Row] = []
         self._texts: dict[str, Packed] = {}
-        self._marks: list[tuple[bool, str | None, str, str]] = []
+        self._marks: dict[tuple[str, str], tuple[bool, str | None]] = {}
         self._sent: set[str] = set()
 
     def add_texts(self, texts: Mapping[str, Packed]) -> None:
@@ -61,7 +72,8 @@ class Transaction:
 
     def mark(self, run_id: str, host: str, outcome: Outcome | None) -> None:
         """Note how a host ended; None: it may be changed from now on, and an earlier outcome is not all."""
-        self._marks.append((outcome is None, None if outcome is None else str(outcome), run_id, host))
+        changing, _ = self._marks.get((run_id, host), (False, None))
+        self._marks[run_id, host] = (changing or outcome is None, None if outcome is None else str(outcome))
 
     def enter(self, run_id: str) -> None:
         """Put into the journal's own chain how far a run has come, now that it begins, goes on or ends."""
@@ -75,7 +87,7 @@ class Transaction:
             self._sent.update(self._texts)
             self._texts = {}
         if self._rows:
-            self.connection.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?)", self._rows)
+            self.connection.execute(_EVENTS, (canonical(self._rows),))
             self._rows = []
         if self._marks:
             self._mark_hosts()
@@ -85,14 +97,14 @@ class Transaction:
         )
 
     def _mark_hosts(self) -> None:
-        found = self.connection.executemany(
-            "UPDATE hosts SET changing = max(changing, ?), outcome = ? WHERE run_id = ? AND name = ?",
-            self._marks,
-        ).rowcount
-        if found != len(self._marks):
-            named = ", ".join(f"{host} of run {run_id}" for *_, run_id, host in self._marks)
-            raise JournalError(f"The journal has no host {named}.", next="Report this as a bug of fwfix.")
-        self._marks = []
+        alike: defaultdict[tuple[bool, str | None, str], list[str]] = defaultdict(list)
+        for (run_id, host), mark in self._marks.items():
+            alike[*mark, run_id].append(host)
+        for mark_of_run, hosts in alike.items():
+            if self.connection.execute(_HOSTS, (*mark_of_run, canonical(hosts))).rowcount != len(hosts):
+                named = f"{', '.join(hosts)} of run {mark_of_run[-1]}"
+                raise JournalError(f"The journal has no host {named}.", next="Report this as a bug of fwfix.")
+        self._marks = {}
 
     def committed(self) -> None:
         """Remember which texts need not be written again."""
