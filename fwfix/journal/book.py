@@ -49,7 +49,7 @@ class Journal(History):
     """One open journal. Every method may be called from any thread.
 
     What writes returns when it is on disk, and raises JournalError if it is not: then the step
-    must not be taken. Only `record` and `hand_in_host` return before.
+    must not be taken. Only `record`, `hand_in_steps` and `hand_in_host` return before.
     """
 
     def __init__(
@@ -189,7 +189,7 @@ class Journal(History):
             self._release(run_id)
             raise
 
-    def announce(
+    def hand_in_steps(
         self,
         run_id: str,
         host: str,
@@ -198,8 +198,8 @@ class Journal(History):
         invocation: Invocation | None = None,
         reverts_at: datetime | None = None,
         detail: Mapping[str, object] | None = None,
-    ) -> None:
-        """Write which steps are about to be taken; take them only when this has returned.
+    ) -> Written:
+        """Write which steps are about to be taken; take them only when what is returned has returned.
 
         Args:
             run_id: the run.
@@ -217,7 +217,7 @@ class Journal(History):
             "reverts_at": maybe_timestamp(reverts_at),
             "detail": dict(detail or {}),
         }
-        self._hand_in(run_id, host, "announced", body, texts=texts, mark=changes_host(steps))()
+        return self._hand_in(run_id, host, "announced", body, texts=texts, mark=changes_host(steps))
 
     def record(self, run_id: str, host: str, result: StepResult) -> None:
         """Write the result of a step, and what the host answered, soon.

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from typing import Protocol
 
 from fwfix.errors import FwfixError, JournalError
 from fwfix.journal.database import explain
@@ -21,9 +22,6 @@ from fwfix.journal.transaction import Transaction
 
 # Called again when the transaction that it was in had to be undone.
 Job = Callable[[Transaction], None]
-# Returns when a job is on disk; raises JournalError if it is not: then nothing of it was kept. For one call.
-Written = Callable[[], None]
-
 # More would only make one failure bigger.
 _MOST_JOBS_AT_ONCE = 4096
 # A result that nobody waits for is kept for so long; how often to look for such.
@@ -33,6 +31,20 @@ _LOOK_SECONDS = 0.2
 _OWN_MISTAKES = (sqlite3.IntegrityError, FwfixError, ValueError, TypeError, KeyError, RecursionError)
 
 
+class Written(Protocol):
+    """A job on its way to the disk."""
+
+    def __call__(self) -> None:
+        """Return when it is on disk; for one call.
+
+        Raises:
+            JournalError: it is not, and nothing of it was kept.
+        """
+
+    def then(self, go_on: Callable[[], object]) -> None:
+        """Call something, from any thread, as soon as it is known what became of the job; once, not twice."""
+
+
 class _Ticket:
     """One job and what became of it; not written until a commit says otherwise.
 
@@ -40,24 +52,44 @@ class _Ticket:
         taken: the results that it writes as part of itself; None: all that is kept goes before it.
     """
 
-    __slots__ = ("_done", "error", "job", "taken", "written")
+    __slots__ = ("_done", "_go_on", "_path", "_settled", "error", "job", "taken", "written")
 
-    def __init__(self, job: Job, taken: Sequence[Told] | None) -> None:
+    def __init__(self, job: Job, taken: Sequence[Told] | None, path: Path) -> None:
         self.job = job
         self.taken = taken
         self.error: Exception | None = None
         self.written = False
+        self._path = path
+        self._settled = False
+        self._go_on: list[Callable[[], object]] = []
         # Far cheaper than an Event, and there is only one who waits.
         self._done = threading.Lock()
         self._done.acquire()
 
-    def wait(self) -> None:
-        """Return when it is known what became of the job."""
+    def __call__(self) -> None:
+        """Wait for the disk; see `Written`."""
         self._done.acquire()
+        if not self.written:
+            raise _explained(self._path, self.error) from self.error
+
+    def then(self, go_on: Callable[[], object]) -> None:
+        """Call back; see `Written`."""
+        self._go_on.append(go_on)
+        if self._settled:
+            self._call_back()
 
     def settle(self) -> None:
         """Let who waits go on."""
+        self._settled = True
         self._done.release()
+        self._call_back()
+
+    def _call_back(self) -> None:
+        try:
+            go_on = self._go_on.pop()
+        except IndexError:  # of the one who asks and the one who settles, this is the second
+            return
+        go_on()
 
 
 class Writer:
@@ -98,17 +130,11 @@ class Writer:
         Raises:
             JournalError: the journal takes no jobs any more.
         """
-        ticket = _Ticket(job, taken)
+        ticket = _Ticket(job, taken, self._path)
         with self._lock:
             self._refuse()
             self._waiting.put(ticket)
-
-        def written() -> None:
-            ticket.wait()
-            if not ticket.written:
-                raise self._explained(ticket.error) from ticket.error
-
-        return written
+        return ticket
 
     def keep(self, told: Told) -> None:
         """Write a result soon; a kill may still lose it.
@@ -149,18 +175,7 @@ class Writer:
         if self._closed:
             raise JournalError("The journal is closed.", next="Report this as a bug of fwfix.")
         if self._mistake is not None:
-            raise self._explained(self._mistake) from self._mistake
-
-    def _explained(self, error: Exception | None) -> FwfixError:
-        # Every waiter raises an exception of its own: a traceback belongs to one thread.
-        if isinstance(error, sqlite3.Error):
-            return explain(self._path, error)
-        if isinstance(error, FwfixError):
-            return type(error)(error.message, next=error.next, code=error.code)
-        return JournalError(
-            f"The journal {self._path} could not be written: {error or 'its thread has stopped'}.",
-            next="Report this as a bug of fwfix.",
-        )
+            raise _explained(self._path, self._mistake) from self._mistake
 
     def _work(self) -> None:
         try:
@@ -276,3 +291,15 @@ class Writer:
             except sqlite3.Error:
                 # Still inside: the next BEGIN fails too, and says so to whoever waits then.
                 return
+
+
+def _explained(path: Path, error: Exception | None) -> FwfixError:
+    # Every waiter raises an exception of its own: a traceback belongs to one thread.
+    if isinstance(error, sqlite3.Error):
+        return explain(path, error)
+    if isinstance(error, FwfixError):
+        return type(error)(error.message, next=error.next, code=error.code)
+    return JournalError(
+        f"The journal {path} could not be written: {error or 'its thread has stopped'}.",
+        next="Report this as a bug of fwfix.",
+    )

@@ -23,24 +23,40 @@ from fwfix.runner.turns import knocking
 SCRIPT_SECONDS = 60.0
 
 
-def nothing_to_wait_for() -> None:
-    """Return at once: nothing is being written."""
+class _Nothing:
+    """Nothing is being written."""
+
+    def __call__(self) -> None:
+        """Return at once."""
+
+    def then(self, go_on: Callable[[], object]) -> None:
+        """Call at once."""
+        go_on()
+
+
+NOTHING_TO_WAIT_FOR: Written = _Nothing()
 
 
 class Log:
     """Where steps are written down; durable, with all before, when `announce` or `finish` returns.
 
-    This one writes nowhere.
+    What begins with `hand_in` returns before, with something to wait for. This one writes nowhere.
     """
 
-    def announce(
+    def announce(self, host: str, *steps: str, invocation: Invocation | None = None) -> None:
+        """Write down what is about to be done on a host; it is done only when this has returned."""
+        self.hand_in_steps(host, *steps, invocation=invocation)()
+
+    def hand_in_steps(
         self,
         host: str,
         *steps: str,
         invocation: Invocation | None = None,
         reverts_at: datetime | None = None,
-    ) -> None:
-        """Write down what is about to be done on a host; it is done only when this has returned."""
+    ) -> Written:
+        """Write down what is about to be done; it is done only when what is returned has returned."""
+        del host, steps, invocation, reverts_at
+        return NOTHING_TO_WAIT_FOR
 
     def record(self, host: str, result: StepResult) -> None:
         """Write down how a step ended and what the host answered; a kill before the next call may lose it."""
@@ -52,7 +68,7 @@ class Log:
     def hand_in(self, report: HostReport) -> Written:
         """Write down what became of a host; it is durable when what is returned has returned."""
         del report
-        return nothing_to_wait_for
+        return NOTHING_TO_WAIT_FOR
 
     def without_outcomes(self) -> "Log":
         """Return a log of the same steps in which `finish` leaves the outcome to somebody else."""

@@ -16,17 +16,17 @@ from fwfix.model.outcome import HostReport, Outcome
 from fwfix.model.plan import HostPlan, Plan, PlannedOutcome, Reason
 from fwfix.model.policy import Service
 from fwfix.runner.context import (
+    NOTHING_TO_WAIT_FOR,
     Brake,
     Prepared,
     RunContext,
     look_at,
-    nothing_to_wait_for,
     reason_of,
 )
 from fwfix.runner.host import FIRST_STEPS, HostRun, Options
 from fwfix.runner.limits import Limits
 from fwfix.runner.recheck import Recheck, hazard_reason
-from fwfix.runner.turns import Turns
+from fwfix.runner.turns import Life, Turns
 from fwfix.runner.vantages import Lookout
 
 T = TypeVar("T")
@@ -58,7 +58,12 @@ def each_host(items: Sequence[T], work: Callable[[T], R], *, forks: int) -> Iter
 
     A host that does not let us in for a while makes room for another until it does.
     """
-    return Turns(items, work, turns=forks).results()
+
+    def life(item: T) -> Life[R]:
+        yield from ()
+        return work(item)
+
+    return Turns(items, life, turns=forks).results()
 
 
 def observe_hosts(
@@ -212,7 +217,7 @@ class Fleet:
             begins = {"names": [each.host.name for each in waiting], "steps": [*map(str, FIRST_STEPS)]}
             self._tell("wave", {**whole, "state": "started", **begins})
             self._context.observer.wave_started(number, of=len(self._plan.waves), hosts=len(waiting))
-        for plan, ended in each_host(waiting, self._one, forks=self._forks):
+        for plan, ended in Turns(waiting, self._one, turns=self._forks).results():
             reports[plan.host.name] = report = self._shown(ended)
             self._limits.count(report)
             self._brake()
@@ -244,7 +249,7 @@ class Fleet:
         except FwfixError as error:
             self._broken(error)
 
-    def _one(self, plan: HostPlan) -> _Ended:
+    def _one(self, plan: HostPlan) -> Life[_Ended]:
         refused = self._gate(plan, self._context.brake) if self._gate is not None else None
         if refused is not None:
             return self._handed_in(untouched_report(plan, Outcome.SKIPPED, refused))
@@ -258,9 +263,9 @@ class Fleet:
         options = Options(accept_unproven=accepted, recheck=self._recheck, still=still)
         with HostRun(plan, self._context, lookout=self._lookout, options=options, prepared=prepared) as run:
             try:
-                return self._handed_in(run.run())
+                return self._handed_in((yield from run.live()))
             except Exception as error:  # noqa: BLE001 - the one place: a bug or a full disk ends no other host's life
-                return _Ended(run.abandon(self._broken(error)), nothing_to_wait_for)
+                return _Ended(run.abandon(self._broken(error)), NOTHING_TO_WAIT_FOR)
 
     def _handed_in(self, report: HostReport) -> _Ended:
         return _Ended(report, self._context.log.hand_in(report))

@@ -3,12 +3,12 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import ClassVar, Self
 
 from fwfix.errors import FwfixError, HostError
 from fwfix.executors.base import Executor
-from fwfix.journal import StepResult
+from fwfix.journal import StepResult, Written
 from fwfix.lifecycle import (
     Answered,
     Checked,
@@ -32,6 +32,8 @@ from fwfix.probes import Probing, probe_now
 from fwfix.runner.context import SCRIPT_SECONDS, Prepared, RunContext, look_at
 from fwfix.runner.ends import event_of, refusal_of
 from fwfix.runner.recheck import Recheck
+from fwfix.runner.scripts import script_of
+from fwfix.runner.turns import Life
 from fwfix.runner.vantages import Lookout
 from fwfix.verification import (
     UNDONE,
@@ -40,7 +42,6 @@ from fwfix.verification import (
     compare_with_before,
     describe_before,
     judge_evidence,
-    probe_sources,
     with_structure,
 )
 
@@ -53,8 +54,6 @@ GLANCE_SECONDS = 1.0
 # Of what the timer leaves, the share for probes; the rest is for reading back and for confirming.
 PROBING_SHARE = 2 / 3
 _ASK_PAUSES = (0.5, 1.0, 2.0, 5.0)
-# These announce themselves, with the script that they send.
-_SENDING = frozenset({Step.ARM, Step.APPLY, Step.CONFIRM, Step.REVERT})
 # This changes nothing and is announced with the one that it follows: one wait for the disk less.
 _FOLLOWING = {Step.APPLY: Step.VERIFY}
 # How a life begins; the start of its wave announces these for all of its hosts, since they change nothing.
@@ -107,6 +106,7 @@ class HostRun:
         self._steps: list[StepRecord] = []
         self._notes: list[str] = []
         self._asked = 0
+        self._invocation: Invocation | None = None
         self._result: Result | None = None
 
     def __enter__(self) -> Self:
@@ -118,9 +118,20 @@ class HostRun:
                 executor.close()
 
     def run(self) -> HostReport:
+        """Go through the whole life, and wait for the journal where it has to be waited for."""
+        life = self.live()
+        while True:
+            try:
+                next(life)
+            except StopIteration as end:
+                report: HostReport = end.value
+                return report
+
+    def live(self) -> Life[HostReport]:
         """Go through the whole life; never raises for what happens on the host.
 
-        To write down the outcome, and to show it then, is left to whoever called.
+        Yields what it is about to wait for; whoever has something else to do meanwhile goes on when that is
+        settled, from any thread. To write down the outcome, and to show it then, is left to whoever called.
         """
         while self._state.outcome is None:
             self._heed_brake()
@@ -130,7 +141,8 @@ class HostRun:
             latest = time.monotonic() + self._plan.deadline.total_seconds() + SCRIPT_SECONDS
             self._state = announce(self._state, step, reverts_by=latest)
             self._note_pending()
-            self._state = evolve(self._state, self._take(step, self._state), now=time.monotonic())
+            event = yield from self._take(step, self._state)
+            self._state = evolve(self._state, event, now=time.monotonic())
             self._note_pending()
         return self._report(self._state)
 
@@ -152,26 +164,36 @@ class HostRun:
         if reason is not None and not self._state.stopping and self._state.outcome is None:
             self._state = evolve(self._state, Stopped(reason=reason), now=time.monotonic())
 
-    def _take(self, step: Step, state: State) -> Event:
+    def _take(self, step: Step, state: State) -> Life[Event]:
         """Take one step: announced before, recorded after; an error about the host is an event."""
-        host = self._plan.host.name
         self._result = None
-        if step not in _SENDING and step not in _ANNOUNCED_BEFORE:
-            self._announce(step)
-        self._context.observer.host_step(host, step)
+        self._context.observer.host_step(self._plan.host.name, step)
         at, started = self._context.wall(), time.monotonic()
         try:
+            if step not in _ANNOUNCED_BEFORE:
+                written = self._announce(step, state)
+                yield written
+                written()
+                # What the disk took, and the other hosts meanwhile, is not this one's.
+                at, started = self._context.wall(), time.monotonic()
             event = self._TAKERS[step](self, state)
         except FwfixError as error:
             event = event_of(error)
         self._record(step, event, at=at, started=started)
         return event
 
-    def _announce(
-        self, step: Step, invocation: Invocation | None = None, reverts_at: datetime | None = None
-    ) -> None:
+    def _announce(self, step: Step, state: State) -> Written:
+        """Hand in what is about to be done, with the script that is about to be sent, word for word."""
+        self._invocation = script_of(step, self._plan, self._context, self._lookout)
         steps = (step, _FOLLOWING[step]) if step in _FOLLOWING else (step,)
-        self._context.log.announce(self._plan.host.name, *steps, invocation=invocation, reverts_at=reverts_at)
+        # When the host restores itself at the latest, should we hear nothing more of it.
+        ends = None if self._invocation is None else state.reverts_at
+        return self._context.log.hand_in_steps(
+            self._plan.host.name,
+            *steps,
+            invocation=self._invocation,
+            reverts_at=None if ends is None else self._context.wall_at(ends),
+        )
 
     def _record(self, step: Step, event: Event, *, at: datetime, started: float) -> None:
         reason = getattr(event, "reason", None)
@@ -209,16 +231,8 @@ class HostRun:
         late = None if self._options.still is None else self._options.still(self._plan)
         return Ready() if late is None else Settled(outcome=Outcome.SKIPPED, reason=late)
 
-    def _arm(self, _: State) -> Event:
-        invocation = self._driver.arm(
-            self._plan, seconds=round(self._plan.deadline.total_seconds()), stamp=self._context.stamp
-        )
-        return self._send(Step.ARM, invocation, self._executor)
-
-    def _apply(self, state: State) -> Event:
-        sources = probe_sources(self._plan.protections, self._lookout.vantages(self._plan))
-        invocation = self._driver.apply(self._plan, probe_sources=sources)
-        return self._send(Step.APPLY, invocation, self._executor, state=state)
+    def _change(self, state: State) -> Event:
+        return self._send(self._executor, state)
 
     def _verify(self, state: State) -> Event:
         targets = self._lookout.targets(self._plan)
@@ -263,23 +277,22 @@ class HostRun:
         )
 
     def _confirm(self, state: State) -> Event:
-        return self._send(Step.CONFIRM, self._driver.confirm(self._plan), self._fresh, state=state)
+        return self._send(self._fresh, state)
 
     def _revert(self, state: State) -> Event:
         """Undo: over the newest connection that is there, else over a new one; twice does no harm.
 
         The timer runs: a connection that has died costs its own time-out, so only one of them is tried.
         """
-        invocation = self._driver.rollback(self._context.run_id)
         kept = self._fresh or self._executor
         if kept is not None:
             try:
-                return self._send(Step.REVERT, invocation, kept, state=state)
+                return self._send(kept, state)
             except HostError:
                 kept.close()
         self._fresh = None
         self._fresh = self._context.open(self._plan.host)
-        return self._send(Step.REVERT, invocation, self._fresh, state=state)
+        return self._send(self._fresh, state)
 
     def _ask(self, _: State) -> Event:
         """Ask over a new connection what the file says; a pause before every time but the first."""
@@ -315,8 +328,8 @@ class HostRun:
     _TAKERS: ClassVar[Mapping[Step, Callable[["HostRun", State], Event]]] = {
         Step.OBSERVE: _observe,
         Step.BASELINE: _baseline,
-        Step.ARM: _arm,
-        Step.APPLY: _apply,
+        Step.ARM: _change,
+        Step.APPLY: _change,
         Step.VERIFY: _verify,
         Step.CONFIRM: _confirm,
         Step.REVERT: _revert,
@@ -330,14 +343,12 @@ class HostRun:
         services = tuple(protection.service for protection in self._plan.protections)
         return look_at(executor, self._driver, services)
 
-    def _send(
-        self, step: Step, invocation: Invocation, executor: Executor | None, *, state: State | None = None
-    ) -> Answered:
-        """Send a script that may change the host: in the journal word for word before it is sent."""
+    def _send(self, executor: Executor | None, state: State) -> Answered:
+        """Send the script that was announced; it may change the host."""
         assert executor is not None
-        self._announce(step, invocation, self._latest_revert(step, state))
+        assert self._invocation is not None
         sent_at = time.monotonic()
-        result = executor.run(invocation, deadline=min(sent_at + SCRIPT_SECONDS, self._latest(state)))
+        result = executor.run(self._invocation, deadline=min(sent_at + SCRIPT_SECONDS, self._latest(state)))
         self._result = result
         answer = self._driver.read_answer(result)
         self._notes.extend(answer.notes)
@@ -346,16 +357,8 @@ class HostRun:
         reverts_at = None if answer.remaining is None else sent_at + took + answer.remaining.total_seconds()
         return Answered(ok=answer.ok, state=answer.state, reverts_at=reverts_at, reason=refusal_of(answer))
 
-    def _latest_revert(self, step: Step, state: State | None) -> datetime | None:
-        """Say when the host restores itself at the latest, should we hear nothing more of it."""
-        if state is not None and state.reverts_at is not None:
-            return self._context.wall_at(state.reverts_at)
-        if step is not Step.ARM:
-            return None
-        return self._context.wall() + self._plan.deadline + timedelta(seconds=SCRIPT_SECONDS)
-
-    def _latest(self, state: State | None) -> float:
-        if state is None or state.reverts_at is None or state.step in (Step.REVERT, Step.ASK):
+    def _latest(self, state: State) -> float:
+        if state.reverts_at is None or state.step in (Step.REVERT, Step.ASK):
             return time.monotonic() + SCRIPT_SECONDS
         return state.reverts_at
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from fwfix.journal import Journal, StepResult, Written
 from fwfix.model.outcome import HostReport
 from fwfix.model.script import Invocation
-from fwfix.runner.context import Log, nothing_to_wait_for
+from fwfix.runner.context import NOTHING_TO_WAIT_FOR, Log
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,15 +21,17 @@ class JournalLog(Log):
     run_id: str
     outcomes: bool = True
 
-    def announce(
+    def hand_in_steps(
         self,
         host: str,
         *steps: str,
         invocation: Invocation | None = None,
         reverts_at: datetime | None = None,
-    ) -> None:
+    ) -> Written:
         """Make steps durable before the first of them is taken."""
-        self.journal.announce(self.run_id, host, steps, invocation=invocation, reverts_at=reverts_at)
+        return self.journal.hand_in_steps(
+            self.run_id, host, steps, invocation=invocation, reverts_at=reverts_at
+        )
 
     def record(self, host: str, result: StepResult) -> None:
         """Write the result of a step; it is durable before the next one is announced."""
@@ -38,7 +40,7 @@ class JournalLog(Log):
     def hand_in(self, report: HostReport) -> Written:
         """Write the outcome of a host with its evidence."""
         if not self.outcomes:
-            return nothing_to_wait_for
+            return NOTHING_TO_WAIT_FOR
         return self.journal.hand_in_host(self.run_id, report)
 
     def without_outcomes(self) -> "JournalLog":

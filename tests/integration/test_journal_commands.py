@@ -69,7 +69,7 @@ def state(tmp_path: Path) -> Path:
         )
         script = Script(name="arm", text="echo armed\n", changes=True)
         for host in HOSTS:
-            journal.announce(RUN, host.name, ["arm"], invocation=Invocation(script=script))
+            journal.hand_in_steps(RUN, host.name, ["arm"], invocation=Invocation(script=script))()
         record = StepRecord(step="arm", ok=True, at=START, took_ms=31)
         answer = Answer(exit_code=0, stdout="state=armed \x1b[2J\n", stderr="", took_ms=30)
         journal.record(RUN, "good", StepResult(step=record, answer=answer))

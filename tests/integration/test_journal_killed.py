@@ -37,7 +37,7 @@ print("ready", flush=True)
 def live(name):
     number = 0
     while True:
-        journal.announce(run_id, name, ["arm"], detail={"number": number, "round": first})
+        journal.hand_in_steps(run_id, name, ["arm"], detail={"number": number, "round": first})()
         sys.stdout.write(f"{first} {name} {number}\\n")
         sys.stdout.flush()
         number += 1

@@ -82,9 +82,9 @@ def test_a_result_is_on_disk_with_the_next_announcement_of_its_host_and_shares_i
 ) -> None:
     before = journal.commits
     for number in range(5):
-        journal.announce(RUN, "a", ["arm"], detail={"number": number})
+        journal.hand_in_steps(RUN, "a", ["arm"], detail={"number": number})()
         journal.record(RUN, "a", ANSWERED)
-    journal.announce(RUN, "a", ["apply"])
+    journal.hand_in_steps(RUN, "a", ["apply"])()
     assert kinds(journal) == ["started", *["announced"] * 6]
     assert steps(journal) == [[], [], *[["arm"]] * 5]
     assert journal.commits - before == 6  # with a flush for every event it would be 11
@@ -93,9 +93,9 @@ def test_a_result_is_on_disk_with_the_next_announcement_of_its_host_and_shares_i
 
 def test_an_announcement_takes_along_what_is_known_of_its_own_host_alone(journal: Journal) -> None:
     journal.record(RUN, "a", ANSWERED)
-    journal.announce(RUN, "b", ["arm"])
+    journal.hand_in_steps(RUN, "b", ["arm"])()
     assert steps(journal) == [[], []]
-    journal.announce(RUN, "a", ["apply"])
+    journal.hand_in_steps(RUN, "a", ["apply"])()
     assert steps(journal) == [[], [], ["arm"]]
 
 
@@ -127,8 +127,8 @@ def test_a_result_that_the_disk_refused_is_written_with_the_next_event(
     with held(tmp_path):
         journal.record(RUN, "a", ANSWERED)
         with pytest.raises(JournalError, match="another process"):
-            journal.announce(RUN, "a", ["apply"])
-    journal.announce(RUN, "a", ["revert"])
+            journal.hand_in_steps(RUN, "a", ["apply"])()
+    journal.hand_in_steps(RUN, "a", ["revert"])()
     assert steps(journal) == [[], ["arm"]]
     assert journal.check() == ()
 
@@ -139,7 +139,7 @@ def test_a_result_that_the_disk_refused_is_written_by_itself_where_nothing_follo
     with held(tmp_path):
         journal.record(RUN, "a", ANSWERED)
         with pytest.raises(JournalError, match="another process"):
-            journal.announce(RUN, "a", ["apply"])
+            journal.hand_in_steps(RUN, "a", ["apply"])()
     journal.close()
     with Journal.open(tmp_path) as again:
         assert steps(again) == [[], ["arm"]]
@@ -153,7 +153,7 @@ def test_a_result_stays_in_front_of_a_later_one_when_the_disk_had_refused_it(
         with pytest.raises(JournalError, match="another process"):
             journal.append(RUN, None, "stopped", {})
         journal.record(RUN, "a", StepResult(step=replace(STEP, step="apply")))
-    journal.announce(RUN, "a", ["confirm"])
+    journal.hand_in_steps(RUN, "a", ["confirm"])()
     journal.append(RUN, None, "stopped", {})
     assert journal.host(RUN, "a").completed == ("arm", "apply")
 
@@ -161,8 +161,8 @@ def test_a_result_stays_in_front_of_a_later_one_when_the_disk_had_refused_it(
 def test_a_result_is_not_lost_with_an_announcement_that_is_refused(journal: Journal) -> None:
     journal.record(RUN, "a", ANSWERED)
     with pytest.raises(TypeError):
-        journal.announce(RUN, "a", ["apply"], detail={"no": {"JSON"}})
-    journal.announce(RUN, "a", ["apply"])
+        journal.hand_in_steps(RUN, "a", ["apply"], detail={"no": {"JSON"}})()
+    journal.hand_in_steps(RUN, "a", ["apply"])()
     assert steps(journal) == [[], ["arm"]]
 
 
@@ -170,7 +170,7 @@ def test_a_result_that_can_never_be_written_lets_nothing_more_be_announced(journ
     journal.record("20261121T220004Z-0000", "a", SAID_NOTHING)
     journal.append(RUN, "b", "odd", {})  # in the same transaction: not its mistake
     with pytest.raises(JournalError, match="no run"):
-        journal.announce(RUN, "a", ["apply"])
+        journal.hand_in_steps(RUN, "a", ["apply"])()
     assert kinds(journal) == ["started", "odd"]
 
 
@@ -187,11 +187,11 @@ def test_the_mistake_of_one_costs_nobody_else_in_the_same_transaction_an_event_o
 
 
 def test_a_run_that_another_process_went_on_with_keeps_one_chain(journal: Journal, tmp_path: Path) -> None:
-    journal.announce(RUN, "a", ["arm"])
+    journal.hand_in_steps(RUN, "a", ["arm"])()
     with Journal.open(tmp_path) as other:
         other.append(RUN, "a", "odd", {})
     journal.record(RUN, "a", SAID_NOTHING)
-    journal.announce(RUN, "a", ["apply"])
+    journal.hand_in_steps(RUN, "a", ["apply"])()
     assert kinds(journal) == ["started", "announced", "odd", "announced"]
     assert steps(journal)[-1] == ["arm"]
     assert journal.check() == ()
@@ -203,9 +203,9 @@ def test_results_that_the_next_event_takes_along_count_as_those_in_events_of_the
     reverts_at = AT + timedelta(seconds=120)
     for step in ("observe", "baseline"):
         journal.record(RUN, "a", StepResult(step=replace(STEP, step=step)))
-    journal.announce(RUN, "a", ["arm"])
+    journal.hand_in_steps(RUN, "a", ["arm"])()
     journal.record(RUN, "a", replace(ANSWERED, reverts_at=reverts_at))
-    journal.announce(RUN, "a", ["apply"])
+    journal.hand_in_steps(RUN, "a", ["apply"])()
     assert steps(journal) == [[], ["observe", "baseline"], ["arm"]]
     entry = journal.host(RUN, "a")
     assert entry.completed == ("observe", "baseline", "arm")  # nothing is known of apply
@@ -223,7 +223,7 @@ def test_a_change_of_an_answer_that_an_announcement_took_along_shows(
     journal: Journal, tmp_path: Path
 ) -> None:
     journal.record(RUN, "a", ANSWERED)
-    journal.announce(RUN, "a", ["apply"])
+    journal.hand_in_steps(RUN, "a", ["apply"])()
     assert journal.text(sha256(b"the answer").hexdigest()) == "the answer"
     with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as other:
         other.execute("UPDATE texts SET packed = 'another' WHERE packed = 'the answer'")

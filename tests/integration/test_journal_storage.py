@@ -4,13 +4,17 @@ import json
 import sqlite3
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fwfix.errors import JournalError, UsageError
 from fwfix.journal import InForce, Journal, RunStart, RunState, StepResult
@@ -128,7 +132,7 @@ def test_a_run_comes_back_with_everything_that_a_rollback_needs(journal: Journal
 
 def test_a_script_is_kept_word_for_word_with_its_arguments(journal: Journal) -> None:
     journal.start_run(start())
-    journal.announce(RUN, LINUX.name, ["arm", "apply"], invocation=ARM, reverts_at=START)
+    journal.hand_in_steps(RUN, LINUX.name, ["arm", "apply"], invocation=ARM, reverts_at=START)()
 
     event = journal.events(RUN)[-1]
 
@@ -148,7 +152,7 @@ def test_an_answer_is_kept_word_for_word(journal: Journal) -> None:
     record = StepRecord(step="arm", ok=True, at=START, took_ms=31, message="armed")
     answer = Result(exit_code=0, stdout="state=armed\n", stderr="\x1b[1m", took_ms=30)
     journal.record(RUN, LINUX.name, StepResult(step=record, answer=answer))
-    journal.announce(RUN, LINUX.name, ["apply"])
+    journal.hand_in_steps(RUN, LINUX.name, ["apply"])()
 
     (body,) = [result for event in journal.events(RUN) for result in results_in(event)]
 
@@ -158,12 +162,28 @@ def test_an_answer_is_kept_word_for_word(journal: Journal) -> None:
     assert (body["step"], body["ok"], body["message"]) == ("arm", True, "armed")
 
 
+@given(texts=st.lists(st.text(st.characters()), min_size=1, max_size=5))
+@settings(max_examples=40, deadline=None)
+def test_events_come_back_as_they_were_whatever_they_say(texts: list[str]) -> None:
+    hosts = [replace(LINUX, name=f"gw-{number}") for number in range(len(texts))]
+    with TemporaryDirectory() as folder, Journal.open(Path(folder)) as journal:
+        journal.start_run(replace(start(), hosts=hosts))
+        with ThreadPoolExecutor(len(texts)) as pool:
+            bodies = [{"text": text} for text in texts]
+            list(pool.map(lambda host, body: journal.append(RUN, host.name, "told", body), hosts, bodies))
+
+        told = {event.host: event.body for event in journal.events(RUN) if event.kind == "told"}
+        assert [event.seq for event in journal.events(RUN)] == [*range(1, len(texts) + 2)]
+        assert told == {host.name: body for host, body in zip(hosts, bodies, strict=True)}
+        assert journal.check(RUN) == ()
+
+
 def test_events_replay_to_what_a_host_was_about_to_do(journal: Journal) -> None:
     journal.start_run(start())
-    journal.announce(RUN, LINUX.name, ["observe"])
+    journal.hand_in_steps(RUN, LINUX.name, ["observe"])()
     observed = StepRecord(step="observe", ok=True, at=START, took_ms=1)
     journal.record(RUN, LINUX.name, StepResult(step=observed))
-    journal.announce(RUN, LINUX.name, ["arm"], reverts_at=START + timedelta(seconds=120))
+    journal.hand_in_steps(RUN, LINUX.name, ["arm"], reverts_at=START + timedelta(seconds=120))()
 
     linux, windows = journal.run(RUN).hosts
 
@@ -184,15 +204,15 @@ def test_an_outcome_comes_back_until_another_change_is_announced(journal: Journa
         reverts_at=START,
     )
     journal.start_run(start())
-    journal.announce(RUN, LINUX.name, ["arm"])
+    journal.hand_in_steps(RUN, LINUX.name, ["arm"])()
     journal.finish_host(RUN, report)
 
     assert journal.host(RUN, LINUX.name).report == report
     assert journal.header(RUN).counts == {Outcome.UNKNOWN: 1}
 
-    journal.announce(RUN, LINUX.name, ["check"])
+    journal.hand_in_steps(RUN, LINUX.name, ["check"])()
     assert journal.host(RUN, LINUX.name).report == report
-    journal.announce(RUN, LINUX.name, ["revert"])
+    journal.hand_in_steps(RUN, LINUX.name, ["revert"])()
     assert journal.host(RUN, LINUX.name).report is None
     assert journal.header(RUN).counts == {}
 
@@ -312,12 +332,12 @@ def test_the_newest_applied_run_is_in_force_until_it_is_rolled_back(journal: Jou
     for day, run_id in enumerate((RUN, LATER)):
         journal.start_run(start(run_id, day=day))
         for host in (LINUX, WINDOWS):
-            journal.announce(run_id, host.name, ["arm"])
+            journal.hand_in_steps(run_id, host.name, ["arm"])()
             journal.finish_host(run_id, ended(host, Outcome.APPLIED))
     assert in_force(journal) == {LINUX.name: (LATER, True), WINDOWS.name: (LATER, True)}
 
     journal.start_run(start(UNDO, command="rollback", target=LATER, day=2))
-    journal.announce(UNDO, LINUX.name, ["revert"])
+    journal.hand_in_steps(UNDO, LINUX.name, ["revert"])()
     assert in_force(journal)[LINUX.name] == (LATER, False)
     journal.finish_host(UNDO, ended(LINUX, Outcome.ROLLED_BACK))
     journal.finish_host(UNDO, ended(WINDOWS, Outcome.UNKNOWN))
@@ -328,7 +348,7 @@ def test_the_newest_applied_run_is_in_force_until_it_is_rolled_back(journal: Jou
 @pytest.mark.parametrize("outcome", [Outcome.NOOP, Outcome.REVERTED, Outcome.FAILED, Outcome.SKIPPED])
 def test_a_run_that_left_nothing_on_a_host_is_not_in_force_there(journal: Journal, outcome: Outcome) -> None:
     journal.start_run(start())
-    journal.announce(RUN, LINUX.name, ["arm"])
+    journal.hand_in_steps(RUN, LINUX.name, ["arm"])()
     journal.finish_host(RUN, ended(LINUX, outcome))
 
     assert in_force(journal) == {}
@@ -336,9 +356,9 @@ def test_a_run_that_left_nothing_on_a_host_is_not_in_force_there(journal: Journa
 
 def test_a_killed_run_may_be_in_force_where_a_change_was_announced(journal: Journal) -> None:
     journal.start_run(start())
-    journal.announce(RUN, LINUX.name, ["observe"])
+    journal.hand_in_steps(RUN, LINUX.name, ["observe"])()
     assert in_force(journal) == {}
-    journal.announce(RUN, LINUX.name, ["arm"])
+    journal.hand_in_steps(RUN, LINUX.name, ["arm"])()
 
     assert in_force(journal) == {LINUX.name: (RUN, False)}
 
@@ -347,7 +367,7 @@ def test_what_concerns_no_run_or_no_host_is_refused_and_costs_nobody_else_an_eve
     journal.start_run(start())
 
     with pytest.raises(JournalError, match="no run"):
-        journal.announce(LATER, LINUX.name, ["arm"])
+        journal.hand_in_steps(LATER, LINUX.name, ["arm"])()
     with pytest.raises(JournalError, match="no host"):
         journal.finish_host(RUN, ended(Host(name="x", address="y", platform=Platform.LINUX), Outcome.NOOP))
     with pytest.raises(TypeError):
@@ -422,7 +442,7 @@ TAMPERING = {
 @pytest.mark.parametrize("statement", TAMPERING.values(), ids=TAMPERING.keys())
 def test_an_edit_of_the_journal_is_found(journal: Journal, statement: str) -> None:
     journal.start_run(start())
-    journal.announce(RUN, LINUX.name, ["arm"], invocation=ARM)
+    journal.hand_in_steps(RUN, LINUX.name, ["arm"], invocation=ARM)()
     journal.finish_host(RUN, ended(LINUX, Outcome.REVERTED))
     journal.finish_run(RUN, exit_code=3)
     assert journal.check(RUN) == ()

@@ -86,10 +86,10 @@ def test_a_journal_that_another_process_holds_for_long_is_reported(tmp_path: Pat
         journal.start_run(START)
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(JournalError, match="another process") as error:
-            journal.announce(RUN, "h", ["arm"])
+            journal.hand_in_steps(RUN, "h", ["arm"])()
         assert "runs list" in error.value.next
         other.execute("ROLLBACK")
-        journal.announce(RUN, "h", ["arm"])
+        journal.hand_in_steps(RUN, "h", ["arm"])()
         assert journal.check() == ()
 
 

@@ -3,8 +3,9 @@
 import json
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,8 @@ from fwfix.drivers.linux import LinuxDriver
 from fwfix.errors import UnreachableError
 from fwfix.executors.base import Executor
 from fwfix.executors.scripted import ScriptedConnector, answered
+from fwfix.journal import Written
+from fwfix.journal.writer import _Ticket
 from fwfix.model.host import Host, Platform
 from fwfix.model.plan import Reason
 from fwfix.output.observe import Nobody
@@ -21,6 +24,7 @@ from fwfix.runner import turns
 from fwfix.runner.context import RunContext
 from fwfix.runner.fleet import each_host, observe_hosts
 from fwfix.runner.log import NoLog
+from fwfix.runner.turns import Turns
 
 ANSWER = {
     "schema": "fwfix.answer/1",
@@ -179,6 +183,21 @@ def test_what_one_host_raises_is_raised_and_nobody_is_begun_after_it() -> None:
     assert not [each for each in threading.enumerate() if each.name.startswith("fwfix_")]
 
 
+def test_what_waits_for_a_thread_when_one_raises_is_not_begun() -> None:
+    begun: list[int] = []
+
+    def work(number: int) -> int:
+        begun.append(number)
+        if not number:
+            raise ZeroDivisionError
+        time.sleep(0.05)
+        return number
+
+    with pytest.raises(ZeroDivisionError):
+        list(each_host(range(100), work, forks=50))
+    assert len(begun) < 50
+
+
 def test_every_item_is_worked_on_once_and_not_more_than_allowed_at_once() -> None:
     lock, now, most = threading.Lock(), 0, 0
 
@@ -195,3 +214,213 @@ def test_every_item_is_worked_on_once_and_not_more_than_allowed_at_once() -> Non
     barrier = threading.Barrier(5)
     assert dict(each_host(range(100), work, forks=5)) == {number: number * 2 for number in range(100)}
     assert most == 5
+
+
+class Disk:
+    """Takes what is written to it, and has it when `flush` is called."""
+
+    def __init__(self) -> None:
+        self.waiting: list[_Ticket] = []
+
+    def write(self) -> Written:
+        ticket = _Ticket(lambda _: None, None, Path("journal"))
+        self.waiting.append(ticket)
+        return ticket
+
+    def flush(self) -> None:
+        waiting, self.waiting = self.waiting, []
+        for ticket in waiting:
+            ticket.written = True
+            ticket.settle()
+
+
+def wait_for(truth: Callable[[], bool]) -> None:
+    latest = time.monotonic() + 10
+    while not truth():
+        assert time.monotonic() < latest
+        time.sleep(0.001)
+
+
+def flush_until(disk: Disk, stop: threading.Event, number: int) -> threading.Thread:
+    """Flush whenever so many wait, until told to stop."""
+
+    def flush() -> None:
+        while not stop.is_set():
+            if len(disk.waiting) >= number or stop.wait(0.001):
+                disk.flush()
+
+    thread = threading.Thread(target=flush)
+    thread.start()
+    return thread
+
+
+def test_hosts_that_wait_for_the_journal_share_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "_HELP_SECONDS", 10.0)
+    disk, threads, stop = Disk(), set(), threading.Event()
+
+    def life(number: int) -> Generator[Written, None, int]:
+        for _ in range(3):
+            threads.add(threading.current_thread().name)
+            written = disk.write()
+            yield written
+            written()
+        return number * 2
+
+    # Nothing is flushed before all of them wait: with fewer hosts at once this would never end.
+    flusher = flush_until(disk, stop, 20)
+    try:
+        ended = dict(Turns(range(20), life, turns=20).results())
+    finally:
+        stop.set()
+        flusher.join()
+    assert ended == {number: number * 2 for number in range(20)}
+    assert len(threads) == 1
+
+
+def test_hosts_that_keep_their_threads_get_as_many_as_there_are_turns() -> None:
+    barrier = threading.Barrier(40)
+
+    def work(number: int) -> int:
+        barrier.wait(timeout=10)
+        return number
+
+    assert sorted(number for number, _ in each_host(range(40), work, forks=40)) == [*range(40)]
+
+
+class Crowd:
+    """Counts who is at work at once."""
+
+    def __init__(self) -> None:
+        self.most = 0
+        self._now = 0
+        self._lock = threading.Lock()
+
+    def sleep(self, number: int) -> int:
+        with self._lock:
+            self._now += 1
+            self.most = max(self.most, self._now)
+        time.sleep(0.01)
+        with self._lock:
+            self._now -= 1
+        return number
+
+
+def test_threads_lack_also_where_those_that_there_are_come_back_all_the_time() -> None:
+    crowd = Crowd()
+    assert len(dict(each_host(range(200), crowd.sleep, forks=8))) == 200
+    assert crowd.most > 4  # with one thread less than turns, one is without a turn now and then
+
+
+def test_threads_lack_where_turns_wait_for_long_however_busy_the_processor_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(turns, "_MOST_ASLEEP", 1.0)  # never so long: as if it were busy all the time
+    crowd = Crowd()
+    assert len(dict(each_host(range(200), crowd.sleep, forks=50))) == 200
+    assert crowd.most > 4
+
+
+def test_hosts_get_threads_also_while_nobody_asks_for_results() -> None:
+    begun = threading.Semaphore(0)
+    finish = threading.Event()
+
+    def work(number: int) -> int:
+        begun.release()
+        if number:
+            assert finish.wait(timeout=10)
+        return number
+
+    results = each_host(range(20), work, forks=20)
+    assert next(results) == (0, 0)
+    for _ in range(20):
+        assert begun.acquire(timeout=10)
+    finish.set()
+    assert len(list(results)) == 19
+
+
+def test_a_host_that_goes_on_goes_before_one_that_begins() -> None:
+    disk, order = Disk(), []
+
+    def life(number: int) -> Generator[Written, None, int]:
+        order.append((number, "begins"))
+        written = disk.write()
+        disk.flush()
+        yield written
+        order.append((number, "goes on"))
+        return number
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(turns, "_HELP_SECONDS", 10.0)
+        list(Turns(range(5), life, turns=5).results())
+    assert order == [(number, what) for number in range(5) for what in ("begins", "goes on")]
+
+
+def refuse_threads(monkeypatch: pytest.MonkeyPatch, *, beyond: int) -> None:
+    """Be a machine that has no more threads to give."""
+    start = threading.Thread.start
+
+    def refused(thread: threading.Thread) -> None:
+        number = thread.name.removeprefix("fwfix_")
+        if number.isdecimal() and int(number) >= beyond:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refused)
+
+
+def test_where_no_more_threads_are_to_be_had_those_that_there_are_do_all_of_the_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    refuse_threads(monkeypatch, beyond=2)
+    crowd = Crowd()
+    assert len(dict(each_host(range(30), crowd.sleep, forks=8))) == 30
+    assert crowd.most == 2
+
+
+def test_one_thread_does_all_of_the_work_where_it_is_the_last_that_was_to_be_had(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    start = threading.Thread.start
+
+    def refused(thread: threading.Thread) -> None:
+        if thread.name != "fwfix_0":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    assert len(dict(each_host(range(30), Crowd().sleep, forks=8))) == 30
+
+
+def test_where_there_is_no_thread_at_all_nothing_is_begun_and_nobody_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    refuse_threads(monkeypatch, beyond=0)
+    crowd = Crowd()
+    with pytest.raises(RuntimeError, match="thread"):
+        list(each_host(range(30), crowd.sleep, forks=8))
+    assert crowd.most == 0
+
+
+def test_what_was_begun_comes_to_its_end_where_nobody_asks_for_results_any_more() -> None:
+    disk, ended, stop = Disk(), [], threading.Event()
+
+    def life(number: int) -> Generator[Written, None, int]:
+        if number:
+            written = disk.write()
+            yield written
+            written()
+            wait_for(stop.is_set)
+        ended.append(number)
+        return number
+
+    results = Turns(range(50), life, turns=5).results()
+    assert next(results) == (0, 0)
+    wait_for(lambda: len(disk.waiting) == 4)
+    closing = threading.Thread(target=results.close)  # type: ignore[attr-defined]  # it is a generator
+    closing.start()
+    stop.set()
+    while closing.is_alive():
+        disk.flush()
+        closing.join(0.001)
+    assert sorted(ended) == [0, 1, 2, 3, 4]
+    assert not [each for each in threading.enumerate() if each.name.startswith("fwfix_")]

@@ -1,6 +1,7 @@
 """What the journal hears of a host's life: every step before it is taken, with the script that takes it."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from ipaddress import ip_network
@@ -8,7 +9,7 @@ from ipaddress import ip_network
 from fwfix.drivers.base import Stamp
 from fwfix.drivers.linux import LinuxDriver
 from fwfix.executors.scripted import ScriptedConnector, answered
-from fwfix.journal import StepResult
+from fwfix.journal import StepResult, Written
 from fwfix.model.host import Host, Platform
 from fwfix.model.outcome import HostReport, Outcome
 from fwfix.model.policy import Action, Protection, Protocol, Service
@@ -31,6 +32,19 @@ JETDIRECT = Protection(
 
 
 @dataclass
+class OnItsWay:
+    """An announcement that is on disk when somebody has waited for it."""
+
+    diary: "Diary"
+
+    def __call__(self) -> None:
+        self.diary.lines.append("on disk")
+
+    def then(self, go_on: Callable[[], object]) -> None:
+        go_on()
+
+
+@dataclass
 class Diary(Log):
     """Writes down, in one order, what was announced and what was run."""
 
@@ -41,15 +55,16 @@ class Diary(Log):
         del host
         self.told.append(result.step.step)
 
-    def announce(
+    def hand_in_steps(
         self,
         host: str,
         *steps: str,
         invocation: Invocation | None = None,
         reverts_at: datetime | None = None,
-    ) -> None:
+    ) -> Written:
         del host, reverts_at
         self.lines.append(f"announced {' '.join(steps)}: {invocation.script.name if invocation else '-'}")
+        return OnItsWay(self)
 
     def answer(self, _: Host, invocation: Invocation) -> Result:
         """Answer as a host on which nothing takes hold, whatever is loaded."""
@@ -100,19 +115,23 @@ def live(diary: Diary) -> HostReport:
         return run.run()
 
 
-def test_every_step_behind_the_first_looks_is_announced_before_it_is_taken() -> None:
+def test_every_step_behind_the_first_looks_is_announced_and_on_disk_before_it_is_taken() -> None:
     diary = Diary()
     assert live(diary).outcome is Outcome.REVERTED
     assert diary.lines == [
         "ran observe",
         "announced arm: arm",
+        "on disk",
         "ran arm",
         "announced apply verify: apply",
+        "on disk",
         "ran apply",
         "ran observe",
         "announced revert: rollback",
+        "on disk",
         "ran rollback",
         "announced check: -",
+        "on disk",
         "ran observe",
     ]
 
