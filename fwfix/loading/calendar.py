@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from difflib import get_close_matches
-from functools import cached_property
 from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
@@ -20,9 +19,12 @@ _ICS = re.compile(r".*\.ics", re.IGNORECASE)
 _LARGEST_ICS = 8 * 1024 * 1024
 # The clocks on Earth that are furthest ahead and behind: what names no zone is closed on all of them.
 _AHEAD, _BEHIND = timedelta(hours=14), timedelta(hours=12)
+_DAY = timedelta(days=1)
+# Calendar files are read for so long beyond the moment that somebody asks for.
 _LOOK_AHEAD = timedelta(days=800)
-# Every day for a century; what recurs more often is refused, since a blackout must not end by itself.
-_MOST_OCCURRENCES = 40_000
+_LAST = datetime.max.replace(tzinfo=UTC)
+# Every hour for a decade; what recurs more often is refused, since a blackout must not end by itself.
+_MOST_OCCURRENCES = 100_000
 _UNTIL = re.compile(r"UNTIL=(\d{8})(T\d{6})?(Z)?")
 
 
@@ -59,11 +61,21 @@ class Calendar:
             for text in inventory.blackouts
             if not _ICS.fullmatch(text)
         )
+        self._read: tuple[datetime | None, tuple[Opening, ...]] = (None, ())
 
-    @cached_property
-    def _fixed(self) -> tuple[Opening, ...]:
-        """The blackouts of the calendar files, opened when somebody asks; joined where they touch."""
-        return tuple(merge(sorted(each for path in self._files for each in read_ics(path))))
+    def _fixed(self, until: datetime) -> tuple[Opening, ...]:
+        """Return the blackouts of the calendar files at least until then, opened when somebody asks.
+
+        They are joined where they touch.
+        """
+        read_until, found = self._read
+        if read_until is None or until > read_until:
+            read_until = max(until, datetime.now(UTC))
+            read_until += min(_LOOK_AHEAD, _LAST - read_until)
+            each_one = (each for path in self._files for each in read_ics(path, until=read_until))
+            found = tuple(merge(sorted(each_one)))
+            self._read = read_until, found
+        return found
 
     def read_files(self) -> None:
         """Open every calendar file now, and not only when a host is about to start.
@@ -71,8 +83,7 @@ class Calendar:
         Raises:
             InventoryError: one cannot be read or understood.
         """
-        for path in self._files:
-            read_ics(path)
+        self._fixed(datetime.now(UTC))
 
     def of_host(self, host: Host) -> NamedWindow | None:
         """Return the window of a host; None where it has none."""
@@ -101,8 +112,9 @@ class Calendar:
 
     def blackouts(self, during: Opening) -> Iterator[Opening]:
         """Yield every blackout that touches a stretch of time."""
-        first = bisect_right(self._fixed, during.start, key=lambda each: each.end)
-        yield from takewhile(lambda each: each.start < during.end, islice(self._fixed, first, None))
+        fixed = self._fixed(during.end)
+        first = bisect_right(fixed, during.start, key=lambda each: each.end)
+        yield from takewhile(lambda each: each.start < during.end, islice(fixed, first, None))
         for window in self._recurring:
             yield from takewhile(lambda each: each.start < during.end, window.openings(during.start))
 
@@ -132,8 +144,8 @@ class Calendar:
         return InventoryError(message, path=path or None, line=int(line) if line.isdigit() else None)
 
 
-def read_ics(path: Path) -> tuple[Opening, ...]:
-    """Return every event of a calendar file as a blackout, recurring ones for the next years.
+def read_ics(path: Path, *, until: datetime) -> tuple[Opening, ...]:
+    """Return every event of a calendar file as a blackout, recurring ones as long as they begin until then.
 
     Days and times without a zone are closed wherever on Earth that day is.
 
@@ -160,7 +172,7 @@ def read_ics(path: Path) -> tuple[Opening, ...]:
         if event.errors:  # icalendar drops what it cannot read; a blackout must not become shorter by it
             raise InventoryError(f"holds an event with a wrong {event.errors[0][0]}", path=path)
         try:
-            found.extend(_event(event, replaced, path))
+            found.extend(_event(event, replaced, until))
         except (TypeError, ValueError, OverflowError) as exc:
             raise InventoryError(f"holds an event that makes no sense: {exc}", path=path) from None
     return tuple(sorted(found))
@@ -182,14 +194,18 @@ def _replaced(events: Sequence[Any], path: Path) -> Mapping[str, set[date]]:
     return found
 
 
-def _event(event: Any, replaced: Mapping[str, set[date]], path: Path) -> Iterator[Opening]:  # noqa: ANN401 - as above
+def _event(
+    event: Any,  # noqa: ANN401 - icalendar's own type
+    replaced: Mapping[str, set[date]],
+    until: datetime,
+) -> Iterator[Opening]:
     start = event.decoded("DTSTART", None)
     if start is None:
-        raise InventoryError("holds an event without a start", path=path)
+        raise ValueError("it has no start")
     excluded = {item.dt for dates in _listed(event.get("EXDATE")) for item in dates.dts}
     if "RECURRENCE-ID" not in event:
         excluded |= replaced.get(str(event.get("UID", "")), set())
-    for begin in _occurrences(event, start, excluded, path):
+    for begin in _occurrences(event, start, excluded, until):
         yield _closed(begin, *_lengths(event, start))
     for begin, end in _added(event):
         if begin in excluded:
@@ -208,7 +224,7 @@ def _lengths(event: Any, start: date) -> tuple[timedelta, timedelta]:  # noqa: A
         return length, length
     if isinstance(end, date):
         return _between(start, end), _elapsed(start, end)
-    whole = timedelta(0) if isinstance(start, datetime) else timedelta(days=1)
+    whole = timedelta(0) if isinstance(start, datetime) else _DAY
     return whole, whole
 
 
@@ -238,7 +254,7 @@ def _occurrences(
     event: Any,  # noqa: ANN401 - icalendar's own type
     start: date,
     excluded: set[date],
-    path: Path,
+    until: datetime,
 ) -> Iterator[date]:
     rules = _listed(event.get("RRULE"))
     if start not in excluded:
@@ -251,16 +267,14 @@ def _occurrences(
     first = datetime.combine(start, time()) if is_day else start
     assert isinstance(first, datetime)
     zone: tzinfo | None = first.tzinfo
-    limit = datetime.now(UTC).replace(tzinfo=None) + _LOOK_AHEAD
+    limit = until.replace(tzinfo=None) + min(_DAY, _LAST - until)  # no clock is further from UTC
     for rule in rules:
         text = _until_by_the_clock(rule.to_ical().decode(), zone)
         for count, each in enumerate(rrulestr(text, dtstart=first.replace(tzinfo=None))):
             if each > limit:
                 break
             if count >= _MOST_OCCURRENCES:
-                raise InventoryError(
-                    f"holds an event that recurs more than {_MOST_OCCURRENCES} times", path=path
-                )
+                raise ValueError(f"it recurs more than {_MOST_OCCURRENCES} times")
             shown = each.date() if is_day else each.replace(tzinfo=zone)
             if shown != start and shown not in excluded:
                 yield shown

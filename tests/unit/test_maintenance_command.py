@@ -47,6 +47,24 @@ def test_the_blackouts_of_the_site_close_windows_too(
     assert late["openings"] == [{"start": "2026-11-22T00:00:00Z", "end": "2026-11-22T01:00:00Z"}]
 
 
+@pytest.mark.parametrize(
+    ("at", "more"),
+    [("2035-06-01T12:00:00Z", "2"), ("2026-11-21T12:00:00Z", "1000"), ("1999-12-30T12:00:00Z", "2")],
+)
+def test_a_recurring_event_of_a_calendar_file_closes_however_far_ahead_it_is_asked_for(
+    inventory: Path, tmp_path: Path, at: str, more: str
+) -> None:
+    event = "DTSTART:19991231T220000Z\r\nDURATION:PT1M\r\nRRULE:FREQ=DAILY\r\n"
+    (tmp_path / "freeze.ics").write_text(
+        f"BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\n{event}END:VEVENT\r\nEND:VCALENDAR\r\n"
+    )
+    inventory.write_text(_INVENTORY.replace("policies:", "blackouts: [freeze.ics]\npolicies:"))
+    openings = json.loads(_ask(inventory, "--json", "--count", more, at=at))["windows"][0]["openings"]
+    assert len(openings) == int(more)
+    freed = [each for each in openings if each["start"] > "1999-12-31"]
+    assert {(each["start"][11:], each["end"][11:]) for each in freed} == {("22:01:00Z", "22:02:00Z")}
+
+
 def test_the_last_start_is_one_that_can_still_come_and_too_short_a_window_is_named(inventory: Path) -> None:
     shown = _ask(inventory)
     assert "brief: may need 180 s, which fits into none of these" in shown
