@@ -7,9 +7,10 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from fwfix import __version__
 from fwfix.cli import inventory, plan, runs, templates
@@ -24,7 +25,7 @@ from fwfix.cli.recover import recover
 from fwfix.cli.rollback import rollback
 from fwfix.cli.status import status
 from fwfix.cli.verify import verify
-from fwfix.errors import FwfixError, InterruptedRunError, RefusedError
+from fwfix.errors import FwfixError, InterruptedRunError, RefusedError, UsageError
 
 EXIT_UNEXPECTED = 1
 EXIT_USAGE = 2
@@ -35,8 +36,30 @@ EXIT_INTERRUPTED = 130
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 _LEVELS = ("debug", "info", "warning", "error")
 
+
+class _Program(TyperGroup):
+    """The program, which tells where its own options go when they stand behind a command."""
+
+    def invoke(self, ctx: Any) -> object:  # noqa: ANN401 - its module has another name in every version of typer
+        """Run the command.
+
+        Raises:
+            UsageError: an option of the program stands behind it.
+        """
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            name = getattr(error, "option_name", None)
+            option = next((each for each in self.params if name in each.opts), None)
+            if option is None:
+                raise
+            words = ("fwfix", name, option.metavar, ctx.invoked_subcommand, "...")
+            raise UsageError(f"{name} goes before the command", next=" ".join(filter(None, words))) from None
+
+
 app = typer.Typer(
     name="fwfix",
+    cls=_Program,
     help="Close exposed printing ports on a fleet of hosts, prove it, and undo it.",
     no_args_is_help=True,
     add_completion=False,
