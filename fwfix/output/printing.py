@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext, suppress
 from datetime import tzinfo
+from itertools import chain, islice
 from typing import TextIO
 
 from fwfix.model.outcome import RunReport
@@ -13,6 +14,8 @@ from fwfix.output.plan import plan_lines
 from fwfix.output.summary import summary_lines
 from fwfix.output.text import Line, write_lines
 from fwfix.report import run_document
+
+_PIECES_AT_ONCE = 10_000
 
 
 class Output:
@@ -52,7 +55,10 @@ class Output:
         """Print the one JSON document; nothing without `--json`."""
         if self._as_json:
             # ASCII, so that it is the same document whatever the terminal's encoding.
-            self._stdout.write(json.dumps(document, indent=2) + "\n")
+            pieces = chain(json.JSONEncoder(indent=2).iterencode(document), "\n")
+            # A run of a whole fleet is hundreds of megabytes: never in memory as text.
+            while text := "".join(islice(pieces, _PIECES_AT_ONCE)):
+                self._stdout.write(text)
             self._stdout.flush()
 
     def plan(self, plan: Plan, *, show_scripts: bool = False) -> None:
