@@ -13,10 +13,24 @@ pytestmark = pytest.mark.lab
 
 RUNS = "/var/lib/fwfix/runs"
 # The processes of sshd that serve somebody, the listening one left alone.
+# Where one of them is gone its child may have ended by itself.
 HANG_UP = (
-    "for pid in $(ps -eo pid,args | awk '/[s]shd: |[s]shd-session: / && !/listener/ {print $1}'); do"
-    " kill -9 $pid && echo $pid; done"
+    "for pid in $(ps -eo pid,args"
+    " | sed -nE '/listener/d; /[s]shd: |[s]shd-session: /s/^ *([0-9]+) .*/\\1/p'); do"
+    " kill -9 $pid && echo $pid || :; done"
 )
+# What the scripts use again and again takes long from the moment on at which somebody is to hang up.
+SLOW = """
+for name in awk sync mv; do
+  mv /usr/bin/$name /usr/bin/$name.real
+  cat >/usr/bin/$name <<end
+#!/bin/sh
+/usr/bin/$name.real "\\$@" || exit
+if ls PATH && [ ! -e /run/hung-up ]; then sleep 1; fi >/dev/null 2>&1
+end
+  chmod 755 /usr/bin/$name
+done
+"""
 
 
 def test_a_host_cut_off_after_apply_restores_itself_and_is_reported_reverted_once_it_answers(
@@ -119,9 +133,10 @@ def test_an_ssh_session_hung_up_in_the_middle_of_a_script_ends_in_a_known_state(
     site: "Site", path: str
 ) -> None:
     before = site.rules()
+    site.sh(SLOW.replace("PATH", path))
     started = site.fwfix.start("apply", "--confirm-within", "10s")
     site.await_path(path)
-    assert site.sh(HANG_UP) != ""
+    assert site.sh(f": >/run/hung-up; {HANG_UP}") != ""
     ended = started.end()
     site.wait_for(lambda: set(site.states().values()) <= {"confirmed", "reverted"}, "the host's own end")
     site.await_no_timer()
