@@ -39,7 +39,8 @@ docs: $(VENV)/.installed ## write docs/commands.md from --help
 	$(BIN)/python scripts/generate-docs
 
 test: setup ## the whole suite, against the built wheel
-	@scripts/debian-packages firewalld dbus systemd krb5-kdc krb5-admin-server krb5-user libkrb5-dev gcc python3-dev
+	@scripts/debian-packages firewalld dbus systemd krb5-kdc krb5-admin-server krb5-user libkrb5-dev gcc python3-dev \
+	  ksh zsh fish tcsh
 	@$(BIN)/pip install --quiet --disable-pip-version-check 'fwfix[kerberos]'
 	@scripts/other-inits $(VENV)/inits
 	$(BIN)/pytest -n $(JOBS) --dist worksteal
