@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NoReturn
 
-from fwfix.cli.applying import check_secrets, gate_of, narrow
+from fwfix.cli.admitting import check_secrets, gate_of, narrow
 from fwfix.cli.approving import APPROVED, demanded, read_signed, refuse_by_site, refuse_unapproved
 from fwfix.cli.carrying import Applying, Before, Paper, Work, carry_out, leave_run, opened, unique
 from fwfix.cli.making import Made
