@@ -36,6 +36,7 @@ def approve(
     """Approve a saved plan: sign it with an SSH key; the signature lies beside it."""
     from fwfix.cli.approving import read_signed
     from fwfix.cli.reporting import output_of
+    from fwfix.errors import PlanFileError
     from fwfix.loading.plan_file import check_not_expired
     from fwfix.model.wording import plural
     from fwfix.signing import PLAN_NAMESPACE, sign, was_touched
@@ -43,6 +44,12 @@ def approve(
     signed_plan = read_signed(plan_file)
     plan = signed_plan.plan
     check_not_expired(plan, datetime.now(UTC))
+    if not plan_file.is_file():
+        raise PlanFileError(
+            "is no file beside which a signature could lie",
+            path=plan_file,
+            next="Save the plan in a file, and approve that.",
+        )
     signed = sign(signed_plan.content, key, namespace=PLAN_NAMESPACE)
     path = write_signature(plan_file, signed)
     output = output_of(context, as_json=as_json)

@@ -48,7 +48,7 @@ def doctor(
     from fwfix.cli.reporting import begin, output_of
     from fwfix.cli.session import duration, load, make_renderer, protections_of, running
     from fwfix.errors import UsageError
-    from fwfix.executors.recording import Recorder
+    from fwfix.executors.recording import Recorder, check_recording_place
     from fwfix.output.observe import make_observer
     from fwfix.runner.doctor import Status
     from fwfix.runner.log import NoLog
@@ -58,8 +58,8 @@ def doctor(
         raise UsageError(
             "doctor needs to know which hosts to look at", next="Name them: fwfix doctor HOST..."
         )
-    if record is not None and not record.absolute().parent.is_dir():
-        raise UsageError(f"--record: the folder of {record} is not there", next="Make it first.")
+    if record is not None:
+        check_recording_place(record)
     timeout = duration(connect_timeout, "--connect-timeout")
     loaded = load(inventory, ",".join([*(hosts or ()), *([limit] if limit else ())]))
     protections_of(loaded)

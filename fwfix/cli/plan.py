@@ -108,6 +108,7 @@ def plan(
     from fwfix.cli.reporting import begin, leave, mention_unfinished, output_of
     from fwfix.cli.session import duration, load, make_renderer, protections_of, running
     from fwfix.loading.calendar import Calendar
+    from fwfix.loading.plan_file import check_plan_place
     from fwfix.output.observe import make_observer
     from fwfix.runner.log import NoLog
 
@@ -135,6 +136,7 @@ def plan(
     Calendar(loaded.inventory).read_files()
     protections = protections_of(loaded)
     if output is not None:
+        check_plan_place(output)
         asked = Asked(required=require_approvals, allowed_signers=allowed_signers)
         wishes = _checked(wishes, loaded, protections, asked=asked, sign=sign)
     renderer = make_renderer(templates, loaded.inventory)

@@ -4,8 +4,6 @@ A recording replays through `ScriptedConnector(answers_of(document))`.
 """
 
 import json
-import os
-import tempfile
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,6 +20,7 @@ from fwfix.executors.winrm import WinrmConnector
 from fwfix.model.host import Host, Platform
 from fwfix.model.policy import Address
 from fwfix.model.script import Invocation, Result
+from fwfix.whole_file import check_place, write_whole
 
 SCHEMA = "fwfix.recording/1"
 
@@ -150,6 +149,18 @@ class RecordingExecutor:
         self._inner.close()
 
 
+def check_recording_place(path: Path) -> None:
+    """Find out early whether a recording could be written there.
+
+    Raises:
+        UsageError: it could not.
+    """
+    try:
+        check_place(path)
+    except OSError as error:
+        raise _not_written(path, error) from None
+
+
 def write_recording(path: Path, document: Mapping[str, object]) -> None:
     """Write a recording, for its owner alone; a reader sees the old file or the whole new one.
 
@@ -157,20 +168,14 @@ def write_recording(path: Path, document: Mapping[str, object]) -> None:
         UsageError: it cannot be written there.
     """
     text = json.dumps(document, indent=1, ensure_ascii=True) + "\n"
-    temporary = ""
     try:
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # 0600
-        with os.fdopen(descriptor, "w", encoding="ascii") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(temporary).replace(path)
+        write_whole(path, text.encode("ascii"), mode=0o600)
     except OSError as error:
-        with suppress(OSError):
-            Path(temporary).unlink()
-        raise UsageError(
-            f"{path} cannot be written: {error.strerror}", next="Name another --record."
-        ) from None
+        raise _not_written(path, error) from None
+
+
+def _not_written(path: Path, error: OSError) -> UsageError:
+    return UsageError(f"{path} cannot be written: {error.strerror}", next="Name another --record.")
 
 
 def answers_of(document: Mapping[str, Any]) -> dict[tuple[str, str], list[Result | FwfixError]]:

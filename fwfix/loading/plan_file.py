@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
@@ -18,6 +17,7 @@ from fwfix.loading.plan_json import Json, as_json, as_text, dumped, in_braces
 from fwfix.model.plan import HostPlan, Plan, PlannedOutcome
 from fwfix.model.runid import is_run_id
 from fwfix.model.script import Script
+from fwfix.whole_file import check_place, write_whole
 
 SCHEMA = "fwfix.plan/1"
 _MOST_ERRORS = 3
@@ -42,6 +42,18 @@ def digest_of(content: bytes) -> str:
     return "sha256:" + hashlib.sha256(content).hexdigest()
 
 
+def check_plan_place(path: Path) -> None:
+    """Find out early whether a plan could be saved there.
+
+    Raises:
+        PlanFileError: it could not.
+    """
+    try:
+        check_place(path)
+    except OSError as exc:
+        raise PlanFileError(f"cannot be written: {exc.strerror}", path=path, next="Name another -o.") from exc
+
+
 def save_plan(plan: Plan, path: Path) -> str:
     """Write a plan, whole or not at all, and return its digest.
 
@@ -49,20 +61,11 @@ def save_plan(plan: Plan, path: Path) -> str:
         PlanFileError: the file cannot be written, or the plan has no run id.
     """
     content = dump_plan(plan)
-    temporary = ""
+    umask = os.umask(0)
+    os.umask(umask)
     try:
-        umask = os.umask(0)
-        os.umask(umask)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            temporary = file.name
-            file.write(content)
-            file.flush()
-            os.fchmod(file.fileno(), 0o666 & ~umask)
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
+        write_whole(path, content, mode=0o666 & ~umask)
     except OSError as exc:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
         raise PlanFileError(f"cannot be written: {exc.strerror}", path=path) from exc
     return digest_of(content)
 

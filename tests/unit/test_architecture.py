@@ -25,7 +25,7 @@ FLOORS = (
     ("rendering",),
     ("loading", "resolve", "approvals"),
     ("secret_store", "report", "state_dir", "whoami", "signing"),
-    ("programs", "terminal"),
+    ("programs", "terminal", "whole_file"),
     ("model",),
     ("secrets",),
     ("errors", "canonical"),

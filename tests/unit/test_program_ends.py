@@ -4,9 +4,13 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+
+from fwfix.loading.plan_file import dump_plan
+from fwfix.model.plan import Plan
 
 Run = Callable[..., tuple[int, str, str]]
 EXAMPLES = Path(__file__).parents[2] / "inventories"
@@ -101,3 +105,24 @@ def test_an_error_is_a_document_where_one_was_promised(
     assert (document["command"], document["error"]["code"]) == (words, code)
     assert document["error"]["message"] in stderr
     assert ended_as_json(*words.split(), *arguments)[:2] == (2, "")
+
+
+@pytest.mark.parametrize("place", ["/dev/null", "missing/plan.json"])
+@pytest.mark.parametrize("command", [("plan", "-o"), ("doctor", "gw", "--record")])
+def test_what_cannot_be_saved_is_found_before_any_host_is_contacted(
+    ended_as_json: Run, command: tuple[str, ...], place: str
+) -> None:
+    code, _, stderr = ended_as_json(*command, place, "-i", "INVENTORY")
+    assert code == 2
+    assert f"{place}" in stderr
+    assert "cannot be written" in stderr
+    assert "observe" not in stderr
+    assert not Path("/dev/null").is_file()
+
+
+def test_a_plan_that_comes_through_a_pipe_is_approved_by_nobody(tmp_path: Path) -> None:
+    plan = Plan(run_id="20261121T220003Z-4f2a", created_at=datetime.now(UTC), hosts=())
+    command = [sys.executable, "-m", "fwfix", "approve", "/dev/stdin", "--key", str(tmp_path / "none")]
+    ended = subprocess.run(command, input=dump_plan(plan), capture_output=True, check=False, timeout=60)
+    assert ended.returncode == 2
+    assert b"beside which a signature could lie" in ended.stderr

@@ -1,0 +1,71 @@
+"""A file is written whole or not at all, and takes the place of nothing but a file."""
+
+import os
+import resource
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from fwfix.whole_file import check_place, write_whole
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """Let a write fail half-way, as on a full disk."""
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, ignored)
+
+
+def test_a_file_takes_the_place_of_an_older_one_with_the_rights_that_are_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    path.write_bytes(b"old")
+    write_whole(path, b"new", mode=0o640)
+    assert (path.read_bytes(), path.stat().st_mode & 0o777) == (b"new", 0o640)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link to a pipe", "link to a device", "folder"])
+def test_what_is_no_file_is_never_replaced(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "out"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "link to a device":
+        path.symlink_to("/dev/null")
+    else:
+        os.mkfifo(tmp_path / "pipe")
+        path = path if kind == "link to a pipe" else tmp_path / "pipe"
+        if kind == "link to a pipe":
+            path.symlink_to("pipe")
+    before = sorted((each.name, each.lstat().st_mode) for each in tmp_path.iterdir())
+    for attempt in (lambda: check_place(path), lambda: write_whole(path, b"new", mode=0o600)):
+        with pytest.raises(OSError, match=r"not a file|Is a directory"):
+            attempt()
+    assert sorted((each.name, each.lstat().st_mode) for each in tmp_path.iterdir()) == before
+
+
+def test_a_disk_that_fills_up_half_way_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    path.write_bytes(b"old")
+    with files_of_at_most(1000), pytest.raises(OSError, match="too large"):
+        write_whole(path, b"n" * 5000, mode=0o600)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_is_not_there_or_whose_name_is_too_long_for_more_is_found_before(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(FileNotFoundError, match="no such folder"):
+        check_place(tmp_path / "missing" / "plan.json")
+    path = tmp_path / ("n" * 255)
+    write_whole(path, b"new", mode=0o600)
+    assert path.read_bytes() == b"new"
