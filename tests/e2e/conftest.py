@@ -205,11 +205,10 @@ class Controller:
     wait_for = staticmethod(wait_for)
 
     def stop_everything(self) -> None:
-        """Leave no process behind."""
+        """Leave no process behind, and no pipe to one that has ended by itself."""
         for started in self.started:
             started.send(signal.SIGCONT)
-            if started.process.returncode is None:
-                started.kill()
+            started.kill()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -184,7 +184,7 @@ def test_an_interrupted_rollback_starts_no_other_host(make_site: "MakeSite") -> 
 def test_a_rollback_whose_answer_is_held_up_hears_it_once_the_network_is_back(site: "Site") -> None:
     before = site.rules()
     run = site.fwfix.apply().run_id
-    started = site.fwfix.start("rollback", run, "--connect-timeout", "1s")
+    started = site.fwfix.start("rollback", run, "--connect-timeout", "3s")
     site.await_path(f"/var/lib/fwfix/runs/{run}/state.reverting")
     site.host.cut()
     site.await_state("reverted")

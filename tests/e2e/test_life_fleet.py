@@ -55,7 +55,7 @@ def test_more_silent_hosts_than_allowed_stop_the_run_before_any_host_is_started(
     make_site: "MakeSite",
 ) -> None:
     site = make_site(HostSpec(name="dead", dead=True), HostSpec(name="well-1"), HostSpec(name="well-2"))
-    ended = site.fwfix.apply("--connect-timeout", "2s", "--max-unreachable", "0", code=3)
+    ended = site.fwfix.apply("--connect-timeout", "4s", "--max-unreachable", "0", code=3)
     assert ended.outcome("dead") == "failed"
     for name in ("well-1", "well-2"):
         assert (ended.outcome(name), ended.reason(name)) == ("skipped", "wave-stopped")

@@ -93,7 +93,7 @@ def test_hosts_that_are_planned_when_a_run_goes_on_count_for_the_most_hosts_of_t
     site, limits = make_site(*specs(2)), tmp_path / "site.yaml"
     for host in site.lab.hosts:
         site.sh(UNREACHABLE, host)
-    first = site.fwfix.apply("--connect-timeout", "2s", code=3)
+    first = site.fwfix.apply("--connect-timeout", "4s", code=3)
     for host in site.lab.hosts:
         site.sh(REACHABLE, host)
     limits.write_text("max_hosts: 1\n")
@@ -130,7 +130,7 @@ def test_a_host_that_was_out_of_reach_is_planned_when_the_run_goes_on(make_site:
     site = make_site(*specs(3))
     away = site.lab["gw-2"]
     site.sh(UNREACHABLE, away)
-    first = site.fwfix.apply("--connect-timeout", "2s", "--max-unreachable", "1", code=3)
+    first = site.fwfix.apply("--connect-timeout", "4s", "--max-unreachable", "1", code=3)
     assert outcomes(first) == ["applied", "failed", "applied"]
     site.sh(REACHABLE, away)
     before = site.rules(away)
@@ -154,7 +154,7 @@ def test_a_run_that_goes_on_outside_its_window_contacts_nobody_not_even_those_it
     site.fwfix.rewrite(lambda content: content.update(blackouts=[freeze.name]))
     for host in site.lab.hosts:
         site.sh(UNREACHABLE, host)
-    run = site.fwfix.apply("--connect-timeout", "2s", code=3).run_id
+    run = site.fwfix.apply("--connect-timeout", "4s", code=3).run_id
     closed = go_on(site, run, "--window", "2020-01-01T00:00Z/PT1H", code=5)
     assert closed.document["reason"]["code"] == "outside-window"
     freeze.unlink()
@@ -169,7 +169,7 @@ def test_a_host_that_a_saved_plan_could_not_see_is_not_planned_later(
     site = make_site(*specs(2))
     plan = str(tmp_path_factory.mktemp("plan") / "plan.json")
     site.sh(UNREACHABLE, site.lab["gw-2"])
-    site.fwfix.run("plan", "-o", plan, "--connect-timeout", "2s", "--max-unreachable", "1", code=3)
+    site.fwfix.run("plan", "-o", plan, "--connect-timeout", "4s", "--max-unreachable", "1", code=3)
     site.sh(REACHABLE, site.lab["gw-2"])
     first = site.fwfix.apply(plan, code=3)
     assert outcomes(first) == ["applied", "failed"]
@@ -278,7 +278,7 @@ def test_hosts_that_are_planned_when_a_run_goes_on_keep_to_the_waves_asked_for(
     site = make_site(*specs(3))
     for host in site.lab.hosts:
         site.sh(UNREACHABLE, host)
-    first = site.fwfix.apply("--connect-timeout", "2s", code=3)
+    first = site.fwfix.apply("--connect-timeout", "4s", code=3)
     for host in site.lab.hosts:
         site.sh(REACHABLE, host)
     wrong = go_on(site, first.run_id, "--waves", "abc", code=2)

@@ -86,7 +86,7 @@ def test_silent_hosts_stop_the_waves_and_what_is_applied_stays(
     plan = save(site, tmp_path_factory.mktemp("plan"), "--waves", "1,3,100%", "--max-unreachable", "0")
     away = site.lab["gw-2"]
     away.kill_sshd()
-    ended = site.fwfix.apply(plan, "--connect-timeout", "2s", code=3)
+    ended = site.fwfix.apply(plan, "--connect-timeout", "4s", code=3)
     assert (ended.outcome("gw-1"), ended.outcome("gw-2")) == ("applied", "failed")
     assert (ended.outcome("gw-4"), ended.reason("gw-4")) == ("skipped", "wave-stopped")
     (stop,) = events(site, ended.run_id, "stopped")

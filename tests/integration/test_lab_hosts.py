@@ -189,7 +189,9 @@ def test_a_frozen_host_runs_nothing_until_thawed(lab: Lab) -> None:
     host.freeze()
     assert host.run(["ps", "-o", "stat=", "-p", pid]).stdout.startswith("T")
     host.thaw()
-    assert host.run(["ps", "-o", "stat=", "-p", pid]).stdout.startswith("S")
+    deadline = time.monotonic() + 5
+    while not host.run(["ps", "-o", "stat=", "-p", pid]).stdout.startswith("S"):
+        assert time.monotonic() < deadline
     host.run(["kill", pid])
 
 

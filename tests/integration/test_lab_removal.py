@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -49,6 +50,9 @@ def killed_builder(directory: Path, keep: str, hosts: int = 2) -> None:
         process.kill()
 
 
+_OF_A_LAB = re.compile(r"fwfix-|\bdev if\d+\b")
+
+
 @dataclass(frozen=True)
 class Footprint:
     """What a lab has on this machine, taken while it runs."""
@@ -57,6 +61,7 @@ class Footprint:
     lab_id: str
     netns: tuple[str, ...]
     spaces: frozenset[int]
+    taken: float
 
     @classmethod
     def of(cls, directory: Path) -> "Footprint":
@@ -64,7 +69,7 @@ class Footprint:
         content: dict[str, Any] = {"id": "-", "netns": []} if record is None else record.content
         paths = [Path("/run/netns", name) for name in content["netns"]]
         spaces = frozenset(path.stat().st_ino for path in paths if path.exists())
-        return cls(directory, content["id"], tuple(content["netns"]), spaces)
+        return cls(directory, content["id"], tuple(content["netns"]), spaces, uptime())
 
     def left(self) -> list[str]:
         found = [name for name in self.netns if Path("/run/netns", name).exists()]
@@ -78,7 +83,8 @@ class Footprint:
         try:
             if not process.name.isdigit():
                 return False
-            if (process / "ns/net").stat().st_ino in self.spaces:
+            if (process / "ns/net").stat().st_ino in self.spaces and started(process) <= self.taken:
+                # The kernel gives the number of a namespace that went to the next one, of any lab.
                 return True
             return str(self.directory).encode() in (process / "cmdline").read_bytes()
         except OSError:
@@ -90,6 +96,15 @@ class Footprint:
             if time.monotonic() > deadline:
                 return False
         return True
+
+
+def uptime() -> float:
+    return float(Path("/proc/uptime").read_text().split()[0])
+
+
+def started(process: Path) -> float:
+    """Return when a process started, in seconds since the boot."""
+    return int((process / "stat").read_text().rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
 
 
 @pytest.fixture
@@ -122,10 +137,11 @@ def root_state() -> dict[str, str]:
     return state
 
 
-def without_labs(state: dict[str, str]) -> dict[str, str]:
+def without_labs(state: dict[str, str]) -> dict[str, set[str]]:
+    # Between reading a route and asking for the name of its interface another lab may have gone: it stands
+    # there as `if741` then, and what was read twice stands there twice.
     return {
-        key: "\n".join(line for line in text.splitlines() if "fwfix-" not in line)
-        for key, text in state.items()
+        key: {line for line in text.splitlines() if not _OF_A_LAB.search(line)} for key, text in state.items()
     }
 
 

@@ -151,7 +151,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 def test_a_deadline_ends_the_process_and_what_it_started(make: Maker) -> None:
     engine = make(_CHILD, bare=True)
-    result = engine.run("x", deadline=1.5)
+    result = engine.run("x", deadline=4)
     assert result.cancelled
     pid = int((engine.folder / "started").read_text())
     wait_for(lambda: gone(pid))

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from winrm.exceptions import InvalidCredentialsError
 from winrm.protocol import Protocol
 
 from fwfix.lab.linux import Lab, clean
-from fwfix.lab.windows.model.clock import HostClock
+from fwfix.lab.windows.model.clock import HostClock, RealHostClock
 from fwfix.lab.windows.model.knobs import Knobs
 from fwfix.lab.windows.twin import Twin, TwinSpec
 from fwfix.lab.windows.twin_process import RunningTwin, start_twins, windows_entries
@@ -203,12 +204,13 @@ def test_a_closed_port_stays_silent(empty_lab: Lab, make_twin: MakeTwin) -> None
 def test_a_scheduled_task_undoes_the_block_at_its_time_through_the_engine(
     empty_lab: Lab, make_twin: MakeTwin
 ) -> None:
-    twin = make_twin(Knobs())
+    clock = RealHostClock()
+    twin = make_twin(Knobs(), clock)
     code = encoded(
         "Remove-NetFirewallRule -Name t\n[IO.File]::WriteAllText('C:\\ProgramData\\mark', 'gone')\nexit 7"
     )
     script = TASK.replace("CODE", code).replace("START", "' + $at + '").replace("@'", "'", 1)
-    at = "$at = [DateTime]::UtcNow.AddSeconds(2).ToString('yyyy-MM-ddTHH:mm:ssZ')\n"
+    at = "$at = [DateTime]::UtcNow.AddMinutes(10).ToString('yyyy-MM-ddTHH:mm:ssZ')\n"
     script = at + script.replace("\n'@", "'")
     script += (
         "$null = Register-ScheduledTask -TaskName undo -TaskPath '\\fwfix\\' -Xml $x\n" + f"$null = {BLOCK}"
@@ -217,6 +219,8 @@ def test_a_scheduled_task_undoes_the_block_at_its_time_through_the_engine(
     assert client.run(script) == (0, "")
     assert seen(empty_lab, twin) == ["filtered", "filtered"]
     client.protocol.close_shell(client.shell)
+    clock.skew += timedelta(minutes=10)  # however long it took to get here, its time is not before now
+    twin.host.scheduler.wake()
     until(lambda: seen(empty_lab, twin) == ["open", "open"])
     (task,) = twin.host.scheduler.tasks()
     until(lambda: task.last_result == 7)

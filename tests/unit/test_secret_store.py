@@ -128,8 +128,8 @@ def test_a_program_that_is_not_there_is_named() -> None:
 def test_a_command_that_does_not_answer_is_ended_with_all_it_started(tmp_path: Path, script: str) -> None:
     pid = tmp_path / "pid"
     words = ("sh", "-c", f"echo $$ > {pid}; " + script.format(pid=pid))
-    store = SecretStore(command_timeout=0.5)
-    with pytest.raises(SecretError, match=r"within 0\.5 s"):
+    store = SecretStore(command_timeout=2)
+    with pytest.raises(SecretError, match="within 2 s"):
         reveal(store, ref(SecretKind.COMMAND, "", *words))
     deadline = time.monotonic() + 10
     while _runs(int(pid.read_text())):

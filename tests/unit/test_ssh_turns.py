@@ -122,11 +122,11 @@ def test_waiting_for_a_turn_ends_at_the_deadline_and_other_sshds_do_not_wait() -
         turn.__enter__()
     with pytest.raises(UnreachableError), gate.turn("a", where="a", deadline=soon(0.05)):
         pass
-    with gate.turn("b", where="b", deadline=soon(0.05)):
+    with gate.turn("b", where="b", deadline=soon()):
         pass
     for turn in turns:
         turn.__exit__(None, None, None)
-    with gate.turn("a", where="a", deadline=soon(0.05)):
+    with gate.turn("a", where="a", deadline=soon()):
         pass
 
 
@@ -134,11 +134,11 @@ def test_a_block_that_overstays_is_cut_and_one_that_does_not_is_left_alone() -> 
     watch, cut, never = Watch(), threading.Event(), threading.Event()
     with watch.guard(soon(60), never.set), watch.guard(soon(0.05), cut.set):
         assert cut.wait(5)
-    with watch.guard(soon(0.05), never.set):
+    with watch.guard(soon(0.5), never.set):
         pass
-    with watch.guard(soon(0.1), cut.clear):
+    with watch.guard(soon(0.6), cut.clear):
         assert cut.is_set()
-    assert not never.wait(0.15)
+    assert not never.wait(0.8)
     watch.close()
     assert not [thread for thread in threading.enumerate() if thread.name == "fwfix-ssh-watch"]
 

@@ -1,6 +1,7 @@
 """Observing tells everything and changes nothing."""
 
 import json
+import resource
 import subprocess
 import time
 from typing import TYPE_CHECKING
@@ -158,9 +159,13 @@ def test_a_megabyte_of_rules_is_told_quickly_and_whole(one: "OnHost") -> None:
 
 def test_an_ordinary_host_is_observed_in_a_moment(one: "OnHost") -> None:
     path = one.write(observe_script(Renderer(())))
-    took = []
+    took, worked = [], []
     for _ in range(5):
-        started = time.monotonic()
+        started, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
         one.sh(f"sh {path} 9100/tcp >/dev/null")
         took.append(time.monotonic() - started)
-    assert min(took) < 0.4  # entering the namespaces included, on a busy machine
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        worked.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    # Entering the namespaces included. How long it waits for a processor is for others to say.
+    assert min(worked) < 0.3
+    assert min(took) < 3
