@@ -252,19 +252,19 @@ def _read_day(item: str, whole: str) -> Iterable[DayRule]:
     return [DayRule(weekday=(begin + step) % 7) for step in range((end - begin) % 7 + 1)]
 
 
-def clip(openings: Iterable[Opening], blackouts: Iterable[Opening]) -> Iterator[Opening]:
-    """Yield what is left of openings once blackouts have taken their part; blackouts win."""
-    closed = sorted(blackouts)
-    for opening in openings:
-        start = opening.start
-        for blackout in closed:
-            if blackout.end <= start or blackout.start >= opening.end:
-                continue
-            if blackout.start > start:
-                yield Opening(start=start, end=blackout.start)
-            start = max(start, blackout.end)
-        if start < opening.end:
-            yield Opening(start=start, end=opening.end)
+def clip(opening: Opening, blackouts: Iterable[Opening]) -> Iterator[Opening]:
+    """Yield what is left of an opening once blackouts, sorted by their start, have taken their part."""
+    start = opening.start
+    for blackout in blackouts:
+        if blackout.start >= opening.end:
+            break
+        if blackout.start > start:
+            yield Opening(start=start, end=blackout.start)
+        start = max(start, blackout.end)
+        if start >= opening.end:
+            return
+    if start < opening.end:
+        yield Opening(start=start, end=opening.end)
 
 
 def intersect(one: Iterable[Opening], other: Iterable[Opening]) -> Iterator[Opening]:

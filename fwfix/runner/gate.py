@@ -174,7 +174,7 @@ class WindowGate:
             return None
         # Without a window only a blackout holds it up.
         ahead = Opening(start=now, end=now + _FAR)
-        free = clip([ahead], self._calendar.blackouts(ahead))
+        free = clip(ahead, self._calendar.blackouts(ahead))
         return next((left.start for left in free if left.end - left.start >= budget), None)
 
     def _window(self, host: Host, now: datetime) -> HostWindow:

@@ -1,5 +1,6 @@
 """Blackouts from .ics files: whatever a calendar program writes closes at least as long as it says."""
 
+import os
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fwfix.errors import InventoryError
-from fwfix.loading.calendar import read_ics
+from fwfix.loading.ics import IcsFile
 
 _ZONE = "Europe/Berlin"
 _UNTIL = datetime(2030, 1, 1, tzinfo=UTC)
@@ -17,7 +18,10 @@ def _read(tmp_path: Path, *lines: str, more: Iterable[str] = ()) -> list[tuple[s
     path = tmp_path / "freeze.ics"
     event = ("BEGIN:VEVENT", "UID:1", *lines, "END:VEVENT")
     path.write_text("\r\n".join(("BEGIN:VCALENDAR", "VERSION:2.0", *more, *event, "END:VCALENDAR", "")))
-    return [(f"{each.start:%m-%dT%H:%M}", f"{each.end:%m-%dT%H:%M}") for each in read_ics(path, until=_UNTIL)]
+    return [
+        (f"{each.start:%m-%dT%H:%M}", f"{each.end:%m-%dT%H:%M}")
+        for each in sorted(IcsFile(path).blackouts(_UNTIL, most=10_000))
+    ]
 
 
 def test_an_event_over_a_change_of_the_clocks_lasts_until_the_end_that_it_names(tmp_path: Path) -> None:
@@ -63,7 +67,7 @@ def test_a_daily_event_that_began_decades_ago_still_closes_today(tmp_path: Path)
         "RRULE:FREQ=DAILY\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"
     )
     noon = datetime.now(UTC).replace(hour=12, minute=30)
-    assert any(each.holds(noon) for each in read_ics(path, until=noon))
+    assert any(each.holds(noon) for each in IcsFile(path).blackouts(noon, most=20_000))
 
 
 @pytest.mark.parametrize(
@@ -158,3 +162,16 @@ def test_a_cancelled_event_closes_nothing_and_one_that_is_shown_as_free_does(tmp
     assert _read(tmp_path, *event, "STATUS:TENTATIVE", "TRANSP:TRANSPARENT") == [
         ("11-24T08:00", "11-24T09:00")
     ]
+
+
+def test_what_is_no_file_at_all_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "freeze.ics")
+    with pytest.raises(InventoryError, match="not a file"):
+        IcsFile(tmp_path / "freeze.ics")
+
+
+def test_a_file_that_is_no_calendar_is_refused_in_words_that_a_terminal_can_show(tmp_path: Path) -> None:
+    (tmp_path / "freeze.ics").write_bytes(b"\x1b]0;title\x07\xff")
+    with pytest.raises(InventoryError, match="is not a calendar") as caught:
+        IcsFile(tmp_path / "freeze.ics")
+    assert caught.value.message.isprintable()

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fwfix.errors import InventoryError, RefusedError
-from fwfix.loading.calendar import Calendar, read_ics
+from fwfix.loading.calendar import Calendar
+from fwfix.loading.ics import IcsFile
 from fwfix.loading.inventory import load_inventory
 from fwfix.model.host import Host, Platform
 from fwfix.model.inventory import Inventory, WindowText
@@ -233,7 +234,7 @@ END:VCALENDAR
 def test_a_calendar_file_closes_days_wherever_they_are_and_times_in_their_zone(tmp_path: Path) -> None:
     path = tmp_path / "freeze.ics"
     path.write_text(ICS.replace("\n", "\r\n"))
-    found = read_ics(path, until=datetime(2028, 1, 1, tzinfo=UTC))
+    found = sorted(IcsFile(path).blackouts(datetime(2028, 1, 1, tzinfo=UTC), most=100))
     christmas = Opening(
         start=datetime(2026, 12, 23, 10, tzinfo=UTC), end=datetime(2026, 12, 27, 12, tzinfo=UTC)
     )
@@ -247,9 +248,9 @@ def test_what_is_not_a_calendar_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "freeze.ics"
     path.write_text("no calendar at all")
     with pytest.raises(InventoryError, match=r"freeze\.ics"):
-        read_ics(path, until=datetime(2028, 1, 1, tzinfo=UTC))
+        IcsFile(path)
     with pytest.raises(InventoryError, match=r"none\.ics"):
-        read_ics(tmp_path / "none.ics", until=datetime(2028, 1, 1, tzinfo=UTC))
+        IcsFile(tmp_path / "none.ics")
 
 
 def test_a_bad_window_in_the_inventory_names_its_line(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from time import process_time
 
 import pytest
 from typer.testing import CliRunner
@@ -47,22 +48,46 @@ def test_the_blackouts_of_the_site_close_windows_too(
     assert late["openings"] == [{"start": "2026-11-22T00:00:00Z", "end": "2026-11-22T01:00:00Z"}]
 
 
+def _close(inventory: Path, *events: str) -> None:
+    """Let the events of a calendar file close windows."""
+    lines = "".join(f"BEGIN:VEVENT\r\n{event}\r\nEND:VEVENT\r\n" for event in events)
+    (inventory.parent / "freeze.ics").write_text(f"BEGIN:VCALENDAR\r\n{lines}END:VCALENDAR\r\n")
+    inventory.write_text(inventory.read_text().replace("policies:", "blackouts: [freeze.ics]\npolicies:"))
+
+
 @pytest.mark.parametrize(
-    ("at", "more"),
-    [("2035-06-01T12:00:00Z", "2"), ("2026-11-21T12:00:00Z", "1000"), ("1999-12-30T12:00:00Z", "2")],
+    ("at", "count"),
+    [("2035-06-01T12:00:00Z", 2), ("2026-11-21T12:00:00Z", 1000), ("1999-12-30T12:00:00Z", 2)],
 )
 def test_a_recurring_event_of_a_calendar_file_closes_however_far_ahead_it_is_asked_for(
-    inventory: Path, tmp_path: Path, at: str, more: str
+    inventory: Path, at: str, count: int
 ) -> None:
-    event = "DTSTART:19991231T220000Z\r\nDURATION:PT1M\r\nRRULE:FREQ=DAILY\r\n"
-    (tmp_path / "freeze.ics").write_text(
-        f"BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\n{event}END:VEVENT\r\nEND:VCALENDAR\r\n"
+    _close(inventory, "DTSTART:19991231T220000Z\r\nDURATION:PT1M\r\nRRULE:FREQ=DAILY")
+    asked = _ask(inventory, "--json", "--count", str(count), at=at)
+    openings = json.loads(asked)["windows"][0]["openings"]
+    assert len(openings) == count
+    late = [each for each in openings if each["start"] > "1999-12-31"]
+    assert {(each["start"][11:], each["end"][11:]) for each in late} == {("22:01:00Z", "22:02:00Z")}
+
+
+def test_a_window_of_a_thousand_years_needs_no_event_to_be_followed_for_as_long(inventory: Path) -> None:
+    always = "  night: {recurs: '2026-01-01T00:00Z/9999-12-31T00:00Z'}"
+    inventory.write_text(_INVENTORY.replace('  night: {recurs: "daily 22:00+2m UTC"}', always))
+    _close(
+        inventory,
+        "DTSTART;VALUE=DATE:20200101\r\nRRULE:FREQ=YEARLY",
+        *["DTSTART:20200101T120000Z\r\nDURATION:PT1H\r\nRRULE:FREQ=DAILY"] * 10,
     )
-    inventory.write_text(_INVENTORY.replace("policies:", "blackouts: [freeze.ics]\npolicies:"))
-    openings = json.loads(_ask(inventory, "--json", "--count", more, at=at))["windows"][0]["openings"]
-    assert len(openings) == int(more)
-    freed = [each for each in openings if each["start"] > "1999-12-31"]
-    assert {(each["start"][11:], each["end"][11:]) for each in freed} == {("22:01:00Z", "22:02:00Z")}
+    began = process_time()
+    openings = json.loads(_ask(inventory, "--json", "--count", "2"))["windows"][0]["openings"]
+    assert openings[1] == {"start": "2026-11-22T13:00:00Z", "end": "2026-11-23T12:00:00Z"}
+    assert process_time() - began < 10  # to follow them all for a thousand years takes minutes
+
+
+def test_events_that_always_close_are_followed_for_years_and_no_opening_is_found(inventory: Path) -> None:
+    _close(inventory, "DTSTART:20250101T000000Z\r\nDURATION:PT1H\r\nRRULE:FREQ=HOURLY")
+    windows = json.loads(_ask(inventory, "--json"))["windows"]
+    assert [(each["open"], each["openings"]) for each in windows] == [(False, []), (False, [])]
 
 
 def test_the_last_start_is_one_that_can_still_come_and_too_short_a_window_is_named(inventory: Path) -> None:
