@@ -36,7 +36,6 @@ def approve(
     """Approve a saved plan: sign it with an SSH key; the signature lies beside it."""
     from fwfix.cli.approving import read_signed
     from fwfix.cli.reporting import output_of
-    from fwfix.errors import PlanFileError
     from fwfix.loading.plan_file import check_not_expired
     from fwfix.model.wording import plural
     from fwfix.signing import PLAN_NAMESPACE, sign, was_touched
@@ -44,12 +43,7 @@ def approve(
     signed_plan = read_signed(plan_file)
     plan = signed_plan.plan
     check_not_expired(plan, datetime.now(UTC))
-    if not plan_file.is_file():
-        raise PlanFileError(
-            "is no file beside which a signature could lie",
-            path=plan_file,
-            next="Save the plan in a file, and approve that.",
-        )
+    _check_folder(plan_file)
     signed = sign(signed_plan.content, key, namespace=PLAN_NAMESPACE)
     path = write_signature(plan_file, signed)
     output = output_of(context, as_json=as_json)
@@ -73,6 +67,23 @@ def approve(
         output.say("This is the key of the plan's author: it does not count as an approval.")
 
 
+def _check_folder(plan_file: Path) -> None:
+    """Find out before anybody is asked for a passphrase whether a signature could lie beside the plan."""
+    from fwfix.errors import PlanFileError
+    from fwfix.whole_file import check_place, is_own_stream
+
+    if not plan_file.is_file() or is_own_stream(plan_file):
+        raise PlanFileError(
+            "is no file beside which a signature could lie",
+            path=plan_file,
+            next="Save the plan in a file, and approve that.",
+        )
+    try:
+        check_place(plan_file.with_name(f"{plan_file.name}.sig"))
+    except OSError as exc:
+        raise PlanFileError(f"cannot have a signature beside it: {exc.strerror}", path=plan_file) from exc
+
+
 def write_signature(plan_file: Path, signed: Signed) -> Path:
     """Write a signature beside a plan.
 
@@ -81,10 +92,11 @@ def write_signature(plan_file: Path, signed: Signed) -> Path:
     """
     from fwfix.approvals import signature_path
     from fwfix.errors import PlanFileError
+    from fwfix.whole_file import write_whole
 
     path = signature_path(plan_file, signed)
     try:
-        path.write_bytes(signed.text)
+        write_whole(path, signed.text)
     except OSError as exc:
         raise PlanFileError(f"cannot be written: {exc.strerror}", path=path) from exc
     return path

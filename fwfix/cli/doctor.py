@@ -80,11 +80,14 @@ def doctor(
         found = _examine(loaded, surroundings, recorder, forks=forks)
     output = output_of(context, as_json=as_json)
     entries = [_document(host, found[host.name]) for host in loaded.hosts]
+    if record is not None and recorder is not None:
+        _write(
+            record, recorder, loaded.hosts, store, entries
+        )  # what goes wrong here has a document of its own
     output.document({"schema": "fwfix.doctor/1", "hosts": entries})
     if not as_json:
         output.lines(line for host in loaded.hosts for line in _lines(host, found[host.name]))
-    if record is not None and recorder is not None:
-        _write(record, recorder, loaded.hosts, store, entries)
+    if record is not None:
         output.say(f"recorded: {record} (secrets are removed; names, addresses and rules are not)")
     if any(check.status is Status.FAILED for checks in found.values() for check in checks):
         raise typer.Exit(EXIT_TROUBLE)

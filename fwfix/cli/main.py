@@ -116,6 +116,7 @@ def configure(
 def main() -> NoReturn:
     """Run the program and end it with the contract's exit code."""
     atexit.register(gc.freeze)
+    _open_streams()
     try:
         app()
     except FwfixError as error:
@@ -136,6 +137,14 @@ def main() -> NoReturn:
         sys.stderr.write(_unexpected(error))
         sys.exit(EXIT_UNEXPECTED)
     sys.exit(0)
+
+
+def _open_streams() -> None:
+    """Let what somebody closed for us, as cron or `>&-` do, be nowhere: Python has no stream there at all."""
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            mode = "r" if name == "stdin" else "w"
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))
 
 
 def _drop_stdout() -> None:

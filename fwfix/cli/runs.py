@@ -152,12 +152,13 @@ def _sign_manifest(directory: Path, key: Path) -> Path:
     """Sign the manifest of a bundle, and so all that it lists."""
     from fwfix.errors import UsageError
     from fwfix.signing import EVIDENCE_NAMESPACE, file_part, sign
+    from fwfix.whole_file import write_whole
 
     manifest = directory / "manifest.json"
     signed = sign(manifest.read_bytes(), key, namespace=EVIDENCE_NAMESPACE)
     path = manifest.with_name(f"{manifest.name}.{file_part(signed.key)}.sig")
     try:
-        path.write_bytes(signed.text)
+        write_whole(path, signed.text)
     except OSError as exc:
         raise UsageError(f"{path} cannot be written: {exc.strerror}.") from exc
     return path

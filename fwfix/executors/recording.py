@@ -169,7 +169,7 @@ def write_recording(path: Path, document: Mapping[str, object]) -> None:
     """
     text = json.dumps(document, indent=1, ensure_ascii=True) + "\n"
     try:
-        write_whole(path, text.encode("ascii"), mode=0o600)
+        write_whole(path, text.encode("ascii"), private=True)
     except OSError as error:
         raise _not_written(path, error) from None
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
@@ -51,7 +50,7 @@ def check_plan_place(path: Path) -> None:
     try:
         check_place(path)
     except OSError as exc:
-        raise PlanFileError(f"cannot be written: {exc.strerror}", path=path, next="Name another -o.") from exc
+        raise _not_written(path, exc) from exc
 
 
 def save_plan(plan: Plan, path: Path) -> str:
@@ -61,13 +60,15 @@ def save_plan(plan: Plan, path: Path) -> str:
         PlanFileError: the file cannot be written, or the plan has no run id.
     """
     content = dump_plan(plan)
-    umask = os.umask(0)
-    os.umask(umask)
     try:
-        write_whole(path, content, mode=0o666 & ~umask)
+        write_whole(path, content)
     except OSError as exc:
-        raise PlanFileError(f"cannot be written: {exc.strerror}", path=path) from exc
+        raise _not_written(path, exc) from exc
     return digest_of(content)
+
+
+def _not_written(path: Path, error: OSError) -> PlanFileError:
+    return PlanFileError(f"cannot be written: {error.strerror}", path=path, next="Name another -o.")
 
 
 def dump_plan(plan: Plan) -> bytes:

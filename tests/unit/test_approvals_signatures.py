@@ -1,6 +1,7 @@
 """Whose signatures count, checked with the real ssh-keygen."""
 
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from fwfix.approvals import Signature, examine, require, signature_files, signature_path, signatures_beside
+from fwfix.cli.approve import write_signature
 from fwfix.cli.plan import app
 from fwfix.errors import PlanFileError, RefusedError, UsageError
 from fwfix.loading.plan_file import save_plan
@@ -188,6 +190,20 @@ def test_a_signature_lies_beside_its_plan_under_the_name_of_the_key(keys: Path, 
     assert name.startswith("plan.json.SHA256-")
     assert name.endswith(".sig")
     assert not {":", "/", "+"} & set(name)
+
+
+def test_a_disk_that_is_full_leaves_no_half_signature_that_would_refuse_the_plan(
+    keys: Path, tmp_path: Path
+) -> None:
+    made = sign(CONTENT, keys / "alice", namespace=PLAN_NAMESPACE)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, limits[1]))
+    try:
+        with pytest.raises(PlanFileError, match="cannot be written"):
+            write_signature(tmp_path / "plan.json", made)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_plan_that_is_shown_says_that_one_person_counts_once(keys: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """How the program ends where nothing of a fleet was at fault."""
 
 import json
+import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -35,6 +36,20 @@ def test_an_error_whose_document_nobody_can_read_is_still_that_error() -> None:
     ended = fwfix("plan", "-i", "missing.yaml", "--json", stdout="/dev/full")
     assert ended.returncode == 2
     assert "missing.yaml" in ended.stderr
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_stream_that_somebody_closed_changes_no_exit_code(tmp_path: Path, closed: str) -> None:
+    (tmp_path / "inventory.yaml").write_text(INVENTORY)
+    state = tmp_path / "state"
+    for words, code in (("runs list --json", 0), ("apply none.json --json --yes", 2), ("apply", 2)):
+        command = f'exec "$0" -m fwfix --state-dir {state} {words} {closed}'
+        ended = subprocess.run(
+            ["sh", "-c", command, sys.executable], capture_output=True, text=True, check=False, timeout=60
+        )
+        assert ended.returncode == code
+        assert "bug" not in ended.stderr
+        assert "Traceback" not in ended.stderr
 
 
 @pytest.mark.parametrize(
@@ -126,3 +141,18 @@ def test_a_plan_that_comes_through_a_pipe_is_approved_by_nobody(tmp_path: Path) 
     ended = subprocess.run(command, input=dump_plan(plan), capture_output=True, check=False, timeout=60)
     assert ended.returncode == 2
     assert b"beside which a signature could lie" in ended.stderr
+
+
+def test_a_recording_that_cannot_be_written_at_the_end_is_the_one_document(
+    ended_as_json: Run, tmp_path: Path
+) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))  # as on a full disk
+    try:
+        record = str(tmp_path / "recording.json")
+        code, stdout, stderr = ended_as_json("doctor", "gw", "-i", "INVENTORY", "--json", "--record", record)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (code, json.loads(stdout)["schema"]) == (2, "fwfix.error/1")
+    assert "cannot be written" in stderr
+    assert [each.name for each in tmp_path.iterdir() if "recording" in each.name] == []
