@@ -57,7 +57,7 @@ def _calendar(path: Path) -> Any:  # noqa: ANN401 - icalendar's own type
 
     try:
         if not path.is_file():
-            path.stat()
+            path.stat()  # raises where nothing is there at all
             raise InventoryError("is not a file", path=path)
         if path.stat().st_size > _LARGEST:
             raise InventoryError("this calendar is larger than 8 MB", path=path)
