@@ -18,11 +18,14 @@ from fwfix.model.inventory import Inventory
 from fwfix.model.window import Opening, Window, clip, merge, parse_window
 
 _ICS = re.compile(r".*\.ics", re.IGNORECASE)
-# Events of calendar files that recur are followed for so long: at first, and where that does not suffice.
-_NEAR, _FAR = timedelta(days=800), timedelta(days=366 * 8)
+# Blackouts that recur are followed for so long: those of calendar files at first, and all where that does not
+# suffice. What comes later counts as closed, since nobody looked; windows are followed for longer.
+_NEAR, _FAR = timedelta(days=800), timedelta(days=366 * 6)
+# Where a window has been open for longer, a blackout before that changes nothing any more.
+_YEAR = timedelta(days=366)
 # Every hour for eleven years. A file that holds no more in the near future passes the later look, too.
 _MOST_NEAR, _MOST_FAR = 100_000, 1_000_000
-_LAST = datetime.max.replace(tzinfo=UTC)
+_FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +61,7 @@ class Calendar:
             for text in inventory.blackouts
             if not _ICS.fullmatch(text)
         )
-        self._followed: tuple[datetime, tuple[Opening, ...]] = (datetime.min.replace(tzinfo=UTC), ())
+        self._followed: tuple[datetime, tuple[Opening, ...]] = (_FIRST, ())
 
     @cached_property
     def _read(self) -> tuple[IcsFile, ...]:
@@ -99,21 +102,26 @@ class Calendar:
     def stretches(self, window: Window, at: datetime) -> Iterator[Opening]:
         """Yield when a window is open after `at` without the blackouts' part, in whole stretches."""
         # Where openings overlap, what is left of the later one begins inside what is left of the earlier one.
-        pieces = (left for each in window.openings(at) for left in clip(each, self.blackouts(each)))
-        return merge(left for left in pieces if left.end > at)
+        return merge(self.openings(window, at))
 
     def openings(self, window: Window, at: datetime) -> Iterator[Opening]:
         """Yield the openings of a window that end after `at`, without the blackouts' part."""
         for opening in window.openings(at):
-            for left in clip(opening, self.blackouts(opening)):
-                if left.end > at:
-                    yield left
+            yield from (left for left in clip(opening, self._closing(opening, at)) if left.end > at)
+
+    def _closing(self, opening: Opening, at: datetime) -> Iterator[Opening]:
+        """Yield the blackouts of an opening, as far as they are followed, and all that comes after."""
+        if not self._files and not self._recurring:
+            return
+        followed = _later(at, _FAR)
+        if opening.start < followed:
+            start = max(opening.start, _earlier(at, _YEAR))
+            yield from self.blackouts(Opening(start=start, end=min(opening.end, followed)))
+        if opening.end > followed:
+            yield Opening(start=max(opening.start, followed), end=opening.end)
 
     def blackouts(self, during: Opening) -> Iterator[Opening]:
-        """Yield every blackout that touches a stretch of time, by its start.
-
-        Recurring ones are followed for some eight years.
-        """
+        """Yield every blackout that touches a stretch of time, by its start."""
         recurring = (
             takewhile(lambda each: each.start < during.end, window.openings(during.start))
             for window in self._recurring
@@ -135,9 +143,10 @@ class Calendar:
                 return
 
     def blackout_at(self, instant: datetime) -> Opening | None:
-        """Return the blackout that holds an instant, if one does."""
-        moment = Opening(start=instant, end=instant + timedelta(seconds=1))
-        return next((blackout for blackout in self.blackouts(moment) if blackout.holds(instant)), None)
+        """Return the blackout that holds an instant, if one does; those that touch count as one."""
+        ahead = Opening(start=instant, end=_later(instant, _YEAR))
+        blackout = next(merge(self.blackouts(ahead)), None)
+        return blackout if blackout is not None and blackout.holds(instant) else None
 
     def _find(self, text: str, place: object) -> NamedWindow:
         if text in self.named:
@@ -162,3 +171,7 @@ class Calendar:
 
 def _later(moment: datetime, by: timedelta) -> datetime:
     return moment + min(by, _LAST - moment)
+
+
+def _earlier(moment: datetime, by: timedelta) -> datetime:
+    return moment - min(by, moment - _FIRST)

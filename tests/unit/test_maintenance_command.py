@@ -84,6 +84,38 @@ def test_a_window_of_a_thousand_years_needs_no_event_to_be_followed_for_as_long(
     assert process_time() - began < 10  # to follow them all for a thousand years takes minutes
 
 
+@pytest.mark.parametrize("begin", ["2026", "2000"])
+@pytest.mark.parametrize("written", ["text", "event"])
+def test_a_blackout_closes_a_window_however_long_that_has_been_open(
+    inventory: Path, begin: str, written: str
+) -> None:
+    always = f"  night: {{recurs: '{begin}-01-01T00:00Z/2999-12-31T00:00Z'}}"
+    inventory.write_text(_INVENTORY.replace('  night: {recurs: "daily 22:00+2m UTC"}', always))
+    if written == "event":
+        _close(inventory, "DTSTART:20200101T220000Z\r\nDURATION:PT1H\r\nRRULE:FREQ=DAILY")
+    else:
+        text = 'blackouts: ["daily 22:00+1h UTC"]\npolicies:'
+        inventory.write_text(inventory.read_text().replace("policies:", text))
+    night = json.loads(_ask(inventory, "--json", "--count", "1"))["windows"][0]
+    assert not night["open"]
+    assert night["openings"] == [{"start": "2026-11-21T23:00:00Z", "end": "2026-11-22T22:00:00Z"}]
+
+
+@pytest.mark.parametrize("written", ["text", "event"])
+def test_no_opening_is_promised_where_nobody_looked_for_blackouts_any_more(
+    inventory: Path, written: str
+) -> None:
+    always = "  night: {recurs: '2026-01-01T00:00Z/2999-12-31T00:00Z'}"
+    inventory.write_text(_INVENTORY.replace('  night: {recurs: "daily 22:00+2m UTC"}', always))
+    if written == "event":
+        _close(inventory, "DTSTART;VALUE=DATE:20200101\r\nRRULE:FREQ=DAILY")
+    else:
+        text = 'blackouts: ["daily 00:00+24h UTC"]\npolicies:'
+        inventory.write_text(inventory.read_text().replace("policies:", text))
+    windows = json.loads(_ask(inventory, "--json"))["windows"]
+    assert [(each["open"], each["openings"]) for each in windows] == [(False, []), (False, [])]
+
+
 def test_events_that_always_close_are_followed_for_years_and_no_opening_is_found(inventory: Path) -> None:
     _close(inventory, "DTSTART:20250101T000000Z\r\nDURATION:PT1H\r\nRRULE:FREQ=HOURLY")
     windows = json.loads(_ask(inventory, "--json"))["windows"]
