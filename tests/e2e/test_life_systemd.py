@@ -226,9 +226,10 @@ def test_our_rules_come_back_however_often_they_are_loaded(site: "Site") -> None
 def test_a_boot_while_a_run_is_armed_undoes_that_run_and_loads_the_confirmed_one(site: "Site") -> None:
     first = site.fwfix.apply().run_id
     site.fwfix.leave_armed()
+    assert "dport 515 " in site.rules()
     reboot(site)
     states = site.states()
     assert states.pop(first) == "confirmed"
     assert set(states.values()) == {"reverted"}
     assert site.is_blocked()
-    assert "515" not in site.rules()
+    assert "dport 515 " not in site.rules()
