@@ -81,9 +81,8 @@ def doctor(
     output = output_of(context, as_json=as_json)
     entries = [_document(host, found[host.name]) for host in loaded.hosts]
     if record is not None and recorder is not None:
-        _write(
-            record, recorder, loaded.hosts, store, entries
-        )  # what goes wrong here has a document of its own
+        # Before the document is printed: what goes wrong here prints one of its own.
+        _write(record, recorder, loaded.hosts, store, entries)
     output.document({"schema": "fwfix.doctor/1", "hosts": entries})
     if not as_json:
         output.lines(line for host in loaded.hosts for line in _lines(host, found[host.name]))
