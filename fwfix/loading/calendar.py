@@ -15,7 +15,7 @@ from fwfix.errors import InventoryError
 from fwfix.loading.ics import IcsFile
 from fwfix.model.host import Host
 from fwfix.model.inventory import Inventory
-from fwfix.model.window import Opening, Window, clip, merge, parse_window
+from fwfix.model.window import FIRST, Opening, Window, clip, earlier, later, merge, parse_window
 
 _ICS = re.compile(r".*\.ics", re.IGNORECASE)
 # Blackouts that recur are followed for so long: those of calendar files at first, and all where that does not
@@ -25,7 +25,6 @@ _NEAR, _FAR = timedelta(days=800), timedelta(days=366 * 6)
 _YEAR = timedelta(days=366)
 # Every hour for eleven years. A file that holds no more in the near future passes the later look, too.
 _MOST_NEAR, _MOST_FAR = 100_000, 1_000_000
-_FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +60,7 @@ class Calendar:
             for text in inventory.blackouts
             if not _ICS.fullmatch(text)
         )
-        self._followed: tuple[datetime, tuple[Opening, ...]] = (_FIRST, ())
+        self._followed: tuple[datetime, tuple[Opening, ...]] = (FIRST, ())
 
     @cached_property
     def _read(self) -> tuple[IcsFile, ...]:
@@ -73,7 +72,7 @@ class Calendar:
         followed, found = self._followed
         if until > followed:
             near = datetime.now(UTC) + _NEAR
-            followed, most = (near, _MOST_NEAR) if until < near else (_later(until, _FAR), _MOST_FAR)
+            followed, most = (near, _MOST_NEAR) if until < near else (later(until, _FAR), _MOST_FAR)
             every = (each for file in self._read for each in file.blackouts(followed, most=most))
             found = tuple(merge(sorted(every)))
             self._followed = followed, found
@@ -113,9 +112,9 @@ class Calendar:
         """Yield the blackouts of an opening, as far as they are followed, and all that comes after."""
         if not self._files and not self._recurring:
             return
-        followed = _later(at, _FAR)
+        followed = later(at, _FAR)
         if opening.start < followed:
-            start = max(opening.start, _earlier(at, _YEAR))
+            start = max(opening.start, earlier(at, _YEAR))
             yield from self.blackouts(Opening(start=start, end=min(opening.end, followed)))
         if opening.end > followed:
             yield Opening(start=max(opening.start, followed), end=opening.end)
@@ -131,7 +130,7 @@ class Calendar:
     def _from_files(self, during: Opening) -> Iterator[Opening]:
         now, told = max(during.start, datetime.now(UTC)), during.start
         # To follow events for years costs seconds, and who asks mostly wants the next opening alone.
-        for until in (now, _later(now, _FAR)):
+        for until in (now, later(now, _FAR)):
             followed, found = self._fixed(until)
             end = during.end if until > now else min(during.end, followed)
             for each in islice(found, bisect_right(found, told, key=lambda each: each.end), None):
@@ -144,7 +143,7 @@ class Calendar:
 
     def blackout_at(self, instant: datetime) -> Opening | None:
         """Return the blackout that holds an instant, if one does; those that touch count as one."""
-        ahead = Opening(start=instant, end=_later(instant, _YEAR))
+        ahead = Opening(start=instant, end=later(instant, _YEAR))
         blackout = next(merge(self.blackouts(ahead)), None)
         return blackout if blackout is not None and blackout.holds(instant) else None
 
@@ -167,11 +166,3 @@ class Calendar:
         where = self._inventory.places.get(place) if place is not None else None
         path, _, line = where.rpartition(":") if where else ("", "", "")
         return InventoryError(message, path=path or None, line=int(line) if line.isdigit() else None)
-
-
-def _later(moment: datetime, by: timedelta) -> datetime:
-    return moment + min(by, _LAST - moment)
-
-
-def _earlier(moment: datetime, by: timedelta) -> datetime:
-    return moment - min(by, moment - _FIRST)

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from fwfix.errors import InventoryError
-from fwfix.model.window import Opening
+from fwfix.model.window import Opening, later
 
 _LARGEST = 8 * 1024 * 1024
 # The clocks on Earth that are furthest ahead and behind: what names no zone is closed on all of them.
 _AHEAD, _BEHIND = timedelta(hours=14), timedelta(hours=12)
 _DAY = timedelta(days=1)
-_LAST = datetime.max.replace(tzinfo=UTC)
 _UNTIL = re.compile(r"UNTIL=(\d{8})(T\d{6})?(Z)?")
 
 
@@ -161,7 +160,7 @@ def _occurrences(
     first = datetime.combine(start, time()) if is_day else start
     assert isinstance(first, datetime)
     zone: tzinfo | None = first.tzinfo
-    limit = until.replace(tzinfo=None) + min(_DAY, _LAST - until)  # no clock is further from UTC
+    limit = later(until, _DAY).replace(tzinfo=None)  # no clock is further from UTC
     for rule in rules:
         text = _until_by_the_clock(rule.to_ical().decode(), zone)
         for count, each in enumerate(rrulestr(text, dtstart=first.replace(tzinfo=None))):

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from fwfix.model.duration import parse_duration
 
+FIRST, LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _RANKS = {"1st": 1, "2nd": 2, "3rd": 3, "4th": 4, "5th": 5, "last": -1}
 _TIMES = re.compile(r"(\d{1,2}):(\d{2})(?:-(\d{1,2}):(\d{2})|\+(\S+))", re.ASCII)
@@ -294,3 +295,13 @@ def merge(openings: Iterable[Opening]) -> Iterator[Opening]:
             stretch = opening
     if stretch is not None:
         yield stretch
+
+
+def later(moment: datetime, by: timedelta) -> datetime:
+    """Return a moment so much later, or the last one that there is."""
+    return moment + min(by, LAST - moment)
+
+
+def earlier(moment: datetime, by: timedelta) -> datetime:
+    """Return a moment so much earlier, or the first one that there is."""
+    return moment - min(by, moment - FIRST)

@@ -48,11 +48,22 @@ def test_the_blackouts_of_the_site_close_windows_too(
     assert late["openings"] == [{"start": "2026-11-22T00:00:00Z", "end": "2026-11-22T01:00:00Z"}]
 
 
+def _always(inventory: Path, since: str = "2026") -> None:
+    """Let the first window be open from the beginning of a year to the end of a thousand."""
+    always = f"  night: {{recurs: '{since}-01-01T00:00Z/9999-12-31T00:00Z'}}"
+    inventory.write_text(_INVENTORY.replace('  night: {recurs: "daily 22:00+2m UTC"}', always))
+
+
+def _black_out(inventory: Path, blackout: str) -> None:
+    text = f"blackouts: [{blackout}]\npolicies:"
+    inventory.write_text(inventory.read_text().replace("policies:", text))
+
+
 def _close(inventory: Path, *events: str) -> None:
     """Let the events of a calendar file close windows."""
     lines = "".join(f"BEGIN:VEVENT\r\n{event}\r\nEND:VEVENT\r\n" for event in events)
     (inventory.parent / "freeze.ics").write_text(f"BEGIN:VCALENDAR\r\n{lines}END:VCALENDAR\r\n")
-    inventory.write_text(inventory.read_text().replace("policies:", "blackouts: [freeze.ics]\npolicies:"))
+    _black_out(inventory, "freeze.ics")
 
 
 @pytest.mark.parametrize(
@@ -71,8 +82,7 @@ def test_a_recurring_event_of_a_calendar_file_closes_however_far_ahead_it_is_ask
 
 
 def test_a_window_of_a_thousand_years_needs_no_event_to_be_followed_for_as_long(inventory: Path) -> None:
-    always = "  night: {recurs: '2026-01-01T00:00Z/9999-12-31T00:00Z'}"
-    inventory.write_text(_INVENTORY.replace('  night: {recurs: "daily 22:00+2m UTC"}', always))
+    _always(inventory)
     _close(
         inventory,
         "DTSTART;VALUE=DATE:20200101\r\nRRULE:FREQ=YEARLY",
@@ -89,13 +99,11 @@ def test_a_window_of_a_thousand_years_needs_no_event_to_be_followed_for_as_long(
 def test_a_blackout_closes_a_window_however_long_that_has_been_open(
     inventory: Path, begin: str, written: str
 ) -> None:
-    always = f"  night: {{recurs: '{begin}-01-01T00:00Z/2999-12-31T00:00Z'}}"
-    inventory.write_text(_INVENTORY.replace('  night: {recurs: "daily 22:00+2m UTC"}', always))
+    _always(inventory, begin)
     if written == "event":
         _close(inventory, "DTSTART:20200101T220000Z\r\nDURATION:PT1H\r\nRRULE:FREQ=DAILY")
     else:
-        text = 'blackouts: ["daily 22:00+1h UTC"]\npolicies:'
-        inventory.write_text(inventory.read_text().replace("policies:", text))
+        _black_out(inventory, "daily 22:00+1h UTC")
     night = json.loads(_ask(inventory, "--json", "--count", "1"))["windows"][0]
     assert not night["open"]
     assert night["openings"] == [{"start": "2026-11-21T23:00:00Z", "end": "2026-11-22T22:00:00Z"}]
@@ -105,13 +113,11 @@ def test_a_blackout_closes_a_window_however_long_that_has_been_open(
 def test_no_opening_is_promised_where_nobody_looked_for_blackouts_any_more(
     inventory: Path, written: str
 ) -> None:
-    always = "  night: {recurs: '2026-01-01T00:00Z/2999-12-31T00:00Z'}"
-    inventory.write_text(_INVENTORY.replace('  night: {recurs: "daily 22:00+2m UTC"}', always))
+    _always(inventory)
     if written == "event":
         _close(inventory, "DTSTART;VALUE=DATE:20200101\r\nRRULE:FREQ=DAILY")
     else:
-        text = 'blackouts: ["daily 00:00+24h UTC"]\npolicies:'
-        inventory.write_text(inventory.read_text().replace("policies:", text))
+        _black_out(inventory, "daily 00:00+24h UTC")
     windows = json.loads(_ask(inventory, "--json"))["windows"]
     assert [(each["open"], each["openings"]) for each in windows] == [(False, []), (False, [])]
 
