@@ -49,6 +49,7 @@ def test_a_host_cut_off_after_apply_restores_itself_and_is_reported_reverted_onc
     assert site.is_open()
 
 
+@pytest.mark.timeout(400)
 def test_a_host_that_stays_silent_is_unknown_with_the_time_at_which_it_restores_itself(site: "Site") -> None:
     before = site.rules()
     started = site.fwfix.start("apply", "--confirm-within", "5s", "--connect-timeout", "2s")

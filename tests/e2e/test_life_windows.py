@@ -91,6 +91,7 @@ def test_both_platforms_go_through_one_run_and_back(site: Site) -> None:
     assert site.seen() == {"open"}
 
 
+@pytest.mark.timeout(400)
 def test_a_run_that_replaces_another_is_proven_on_both_platforms(site: Site) -> None:
     first = site.fwfix("apply", "--yes")["run_id"]
     site.allow("198.51.100.0/24", "2001:db8:ffff::/64")
