@@ -1,7 +1,9 @@
 """What every test gets: a clean environment, and throw-away hosts where it asks for them."""
 
 import os
+import resource
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from fwfix.lab.windows.powershell import Command, Edition, Engine, Host, NetType
 from fwfix.lab.windows.pwsh import PwshMissingError, RealEngine, find_pwsh
 
 MakeLab = Callable[[Sequence[HostSpec]], Lab]
+FilesOfAtMost = Callable[[int], AbstractContextManager[None]]
 MakeEngine = Callable[..., Engine | RealEngine]
 # Every test gets an environment without FWFIX_ variables; this is the one that the tests were started with.
 _AT_START = dict(os.environ)
@@ -30,6 +33,22 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
     home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("HOME", str(home))
     return home
+
+
+@pytest.fixture
+def files_of_at_most() -> FilesOfAtMost:
+    """Return what lets writes beyond so many bytes fail, as on a full disk; also in programs begun then."""
+
+    @contextmanager
+    def limited(size: int) -> Iterator[None]:
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    return limited
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from types import MappingProxyType
 
 from fwfix.errors import RefusedError
@@ -11,7 +11,7 @@ from fwfix.model.duration import format_duration
 from fwfix.model.host import Host
 from fwfix.model.inventory import Inventory, WindowText
 from fwfix.model.plan import HostPlan, Reason
-from fwfix.model.window import Opening, clip
+from fwfix.model.window import LAST, Opening, clip
 from fwfix.runner.context import Brake
 from fwfix.runner.maintenance import (
     HostWindow,
@@ -111,9 +111,8 @@ class WindowGate:
         """Return hosts by when they may be started: who waits for tomorrow keeps nobody from starting now."""
         if not self._options.wait:
             return tuple(plans)
-        last = datetime.max.replace(tzinfo=UTC)
         now = self._clock()
-        return tuple(sorted(plans, key=lambda plan: self.start_of(plan.host, budget_of(plan), now) or last))
+        return tuple(sorted(plans, key=lambda plan: self.start_of(plan.host, budget_of(plan), now) or LAST))
 
     def start_of(self, host: Host, budget: timedelta, now: datetime) -> datetime | None:
         """Return when a host may be started: now, or at an opening to come; None if never."""

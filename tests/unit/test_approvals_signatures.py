@@ -1,12 +1,12 @@
 """Whose signatures count, checked with the real ssh-keygen."""
 
 import os
-import resource
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from fwfix.signing import PLAN_NAMESPACE, fingerprint_of, sign
 
 pytestmark = pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="needs ssh-keygen")
 
+FilesOfAtMost = Callable[[int], AbstractContextManager[None]]
 CONTENT = b'{"schema": "fwfix.plan/1"}\n'
 
 
@@ -193,16 +194,11 @@ def test_a_signature_lies_beside_its_plan_under_the_name_of_the_key(keys: Path, 
 
 
 def test_a_disk_that_is_full_leaves_no_half_signature_that_would_refuse_the_plan(
-    keys: Path, tmp_path: Path
+    keys: Path, tmp_path: Path, files_of_at_most: FilesOfAtMost
 ) -> None:
     made = sign(CONTENT, keys / "alice", namespace=PLAN_NAMESPACE)
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10, limits[1]))
-    try:
-        with pytest.raises(PlanFileError, match="cannot be written"):
-            write_signature(tmp_path / "plan.json", made)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with files_of_at_most(10), pytest.raises(PlanFileError, match="cannot be written"):
+        write_signature(tmp_path / "plan.json", made)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,10 +1,10 @@
 """How the program ends where nothing of a fleet was at fault."""
 
 import json
-import resource
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from fwfix.loading.plan_file import dump_plan
 from fwfix.model.plan import Plan
 
 Run = Callable[..., tuple[int, str, str]]
+FilesOfAtMost = Callable[[int], AbstractContextManager[None]]
 EXAMPLES = Path(__file__).parents[2] / "inventories"
 
 
@@ -144,15 +145,11 @@ def test_a_plan_that_comes_through_a_pipe_is_approved_by_nobody(tmp_path: Path) 
 
 
 def test_a_recording_that_cannot_be_written_at_the_end_is_the_one_document(
-    ended_as_json: Run, tmp_path: Path
+    ended_as_json: Run, tmp_path: Path, files_of_at_most: FilesOfAtMost
 ) -> None:
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))  # as on a full disk
-    try:
-        record = str(tmp_path / "recording.json")
+    record = str(tmp_path / "recording.json")
+    with files_of_at_most(0):
         code, stdout, stderr = ended_as_json("doctor", "gw", "-i", "INVENTORY", "--json", "--record", record)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert (code, json.loads(stdout)["schema"]) == (2, "fwfix.error/1")
     assert "cannot be written" in stderr
     assert [each.name for each in tmp_path.iterdir() if "recording" in each.name] == []

@@ -1,30 +1,17 @@
 """A file is written whole or not at all, and takes the place of nothing but a file."""
 
 import os
-import resource
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from fwfix.whole_file import check_place, write_whole
 
-
-@contextmanager
-def files_of_at_most(size: int) -> Iterator[None]:
-    """Let a write fail half-way, as on a full disk."""
-    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        signal.signal(signal.SIGXFSZ, ignored)
+FilesOfAtMost = Callable[[int], AbstractContextManager[None]]
 
 
 def test_a_file_takes_the_place_of_an_older_one_with_the_rights_that_the_umask_or_a_secret_wants(
@@ -62,7 +49,9 @@ def test_what_is_no_file_is_never_replaced(tmp_path: Path, kind: str) -> None:
     assert sorted((each.name, each.lstat().st_mode) for each in tmp_path.iterdir()) == before
 
 
-def test_a_disk_that_fills_up_half_way_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+def test_a_disk_that_fills_up_half_way_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, files_of_at_most: FilesOfAtMost
+) -> None:
     path = tmp_path / "plan.json"
     path.write_bytes(b"old")
     with files_of_at_most(1000), pytest.raises(OSError, match="too large"):
